@@ -21,7 +21,7 @@ enum err {
 };
 
 #define MUST_USE __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(format_at, first) __attribute__((format(printf, format_at, first)))
 
 /* Words for a person; always NUL-terminated, truncated rather than grown. */
 struct err_text {

@@ -13,9 +13,13 @@ struct sys_real_setup {
 	const int *wakes; /* one eventfd per board row, shared by all processes; NULL: no wakes */
 	int wake_count;
 	int row; /* whose wake is ours; -1: none */
+	const char *hosts;      /* a hosts file; NULL: /etc/hosts */
+	const char *nameserver; /* "192.0.2.53" or "192.0.2.53@5353"; NULL: those of /etc/resolv.conf */
 };
 
 struct sys *sys_real_new(const struct sys_real_setup *setup) __attribute__((returns_nonnull));
+/* Waits for the slow jobs that are running; those that have not begun are dropped, so whoever
+ * needs them (the last state on disk) first lets the loop turn until they are told done. */
 void sys_real_free(struct sys **sys);
 
 /* Bind and listen (TCP with SO_REUSEPORT, or a unix socket: a stale one is replaced, mode 0660).

@@ -7,8 +7,9 @@
  * where it says so, files.  All calls come from one thread; work functions of jobs run elsewhere
  * and may use only what they were given.
  *
- * Readiness is edge-triggered: after IO_AGAIN from a call, one event comes when the call is
- * worth making again.  A new socket starts with no event delivered; its first try may succeed.
+ * Readiness is edge-triggered: after IO_AGAIN from a call, or fewer bytes moved than it had room
+ * for, one event comes when the call is worth making again.  A new socket counts as one whose
+ * calls have all said IO_AGAIN.  It must have an owner by the next sys_wait().
  */
 #ifndef SYS_SYS_H
 #define SYS_SYS_H
@@ -41,6 +42,8 @@ struct sys_event {
  * functions of finished jobs, answers of the resolver, and watches.  Returns the number of
  * events.  *woken_r: somebody called sys_wake() for this process. */
 int sys_wait(struct sys *sys, struct sys_event *event_r, int max, int64_t until, bool *woken_r);
+/* No job, answer, watch or wake of another process can ever end a sys_wait(). */
+bool sys_idle(const struct sys *sys);
 /* Wake the process that holds this row (its sys_wait returns).  Never fails, never blocks. */
 void sys_wake(struct sys *sys, int row);
 

@@ -1,0 +1,173 @@
+/*
+ * The real body: files.  All of it blocks: at the start of a process, or inside a job.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/sys.h"
+
+static enum err err_of_errno(int number)
+{
+	switch (number) {
+	case ENOENT:
+	case ENOTDIR:
+		return ERR_MISSING;
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return ERR_REFUSED;
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return ERR_FULL;
+	default:
+		return ERR_BROKEN;
+	}
+}
+
+static enum err file_err(struct err_text *text, const char *verb, const char *path)
+{
+	int number = errno;
+	return err_set(
+		text, err_of_errno(number), "can't %s %s: %s", verb, path, sys_errno_text(number));
+}
+
+/* ---- reading ---- */
+
+static enum err fd_read(
+	int fd, const char *path, size_t max, struct buf *into, struct err_text *text)
+{
+	char bytes[16 * 1024];
+	size_t start = into->len;
+	for (;;) {
+		ssize_t got = read(fd, bytes, sizeof(bytes));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return file_err(text, "read", path);
+		if (got == 0)
+			return ERR_OK;
+		if ((size_t)got > max - (into->len - start))
+			return err_set(text, ERR_RANGE, "%s is larger than %zu bytes", path, max);
+		buf_add(into, bytes, (size_t)got);
+	}
+}
+
+enum err sys_file_read(const char *path, size_t max, struct buf *into, struct err_text *text)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return file_err(text, "open", path);
+	size_t start = into->len;
+	enum err err = fd_read(fd, path, max, into, text);
+	close(fd);
+	if (err)
+		into->len = start;
+	return err;
+}
+
+/* ---- writing ---- */
+
+/* A terminal or pipe may be non-blocking because somebody else made it so. */
+static bool fd_wait_writable(int fd)
+{
+	struct pollfd waiting = {.fd = fd, .events = POLLOUT};
+	return poll(&waiting, 1, -1) >= 0 || errno == EINTR;
+}
+
+static bool fd_write(int fd, struct span bytes)
+{
+	while (bytes.len > 0) {
+		ssize_t put = write(fd, bytes.at, bytes.len);
+		if (put >= 0)
+			bytes = span_from(bytes, (size_t)put);
+		else if (errno == EAGAIN && !fd_wait_writable(fd))
+			return false;
+		else if (errno != EINTR && errno != EAGAIN)
+			return false;
+	}
+	return true;
+}
+
+/* The rename is durable once its directory is. */
+static bool directory_sync(const char *path)
+{
+	char *copy = mem_string(span_of(path));
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && fsync(fd) == 0;
+	int number = errno;
+	if (fd >= 0)
+		close(fd);
+	free(copy);
+	errno = number;
+	return ok;
+}
+
+static bool file_fill(int fd, struct span bytes, unsigned mode)
+{
+	bool ok = fchmod(fd, (mode_t)mode) == 0 && fd_write(fd, bytes) && fsync(fd) == 0;
+	int number = errno;
+	if (close(fd) < 0 && ok)
+		return false;
+	errno = number;
+	return ok;
+}
+
+enum err sys_file_replace(const char *path, struct span bytes, unsigned mode, struct err_text *text)
+{
+	struct buf beside = {0};
+	buf_addf(&beside, "%s.XXXXXX", path);
+	buf_string(&beside);
+	enum err err = ERR_OK;
+	int fd = mkostemp(beside.at, O_CLOEXEC);
+	if (fd < 0) {
+		err = file_err(text, "create a file beside", path);
+	} else if (!file_fill(fd, bytes, mode)) {
+		err = file_err(text, "write", beside.at);
+		unlink(beside.at);
+	} else if (rename(beside.at, path) < 0) {
+		err = file_err(text, "replace", path);
+		unlink(beside.at);
+	} else if (!directory_sync(path)) {
+		err = file_err(text, "sync the directory of", path);
+	}
+	buf_clear(&beside);
+	return err;
+}
+
+/* ---- appending ---- */
+
+int sys_file_append_open(const char *path, struct err_text *text)
+{
+	if (strcmp(path, "-") == 0)
+		return STDOUT_FILENO;
+	if (strcmp(path, "stderr") == 0)
+		return STDERR_FILENO;
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	if (fd < 0)
+		(void)file_err(text, "open", path);
+	return fd;
+}
+
+enum err sys_file_append(int handle, struct span bytes)
+{
+	return fd_write(handle, bytes) ? ERR_OK : err_of_errno(errno);
+}
+
+void sys_file_close(int handle)
+{
+	if (handle > STDERR_FILENO)
+		close(handle);
+}
+
+bool sys_file_is_terminal(int handle)
+{
+	return isatty(handle) == 1;
+}

@@ -52,9 +52,11 @@ struct net_stream;
 struct net_stream_ops {
 	/* connect() finished: err is 0 or an errno.  Only for net_connect(). */
 	void (*connected)(void *arg, int err);
-	/* Bytes, or the end, may be there: call net_read() until IO_AGAIN, or pause. */
+	/* Bytes, or the end, may be there: call net_read() until IO_AGAIN, or pause.  Who stops
+	 * earlier is called again in the next turn, after the others. */
 	void (*readable)(void *arg);
-	/* `taken` bytes went to the kernel just now.  May be NULL. */
+	/* `taken` bytes went to the kernel in this turn's flush, or by a net_flush() earlier in the
+	 * turn.  May be NULL. */
 	void (*sent)(void *arg, size_t taken);
 	/* Everything pushed has gone to the kernel, or little enough is left (below the low mark)
 	 * after it had been above the high mark.  May be NULL. */
@@ -71,9 +73,11 @@ struct net_stream *net_connect(struct net_loop *loop, const struct sys_endpoint 
 	const struct net_stream_ops *ops, void *arg);
 struct net_stream *net_adopt(struct net_loop *loop, struct sys_sock *sock,
 	const struct net_stream_ops *ops, void *arg);
-void net_stream_hand_over(struct net_stream *stream, const struct net_stream_ops *ops, void *arg); /* new owner */
+/* A new owner.  It hears again what holds: that there is something to read, or a hangup; what is
+ * still unsent counts as its own. */
+void net_stream_hand_over(struct net_stream *stream, const struct net_stream_ops *ops, void *arg);
 
-/* Append received bytes to `into` (which has room).  IO_OK: into->len grew.  IO_EOF: the peer's
+/* Append received bytes to `into` (which has room); also while paused.  IO_OK: into->len grew.  IO_EOF: the peer's
  * FIN, everything before it was read.  IO_FAILED: reset; *err_r (may be NULL). */
 enum io net_read(struct net_stream *stream, struct chunk *into, int *err_r);
 /* While paused readable() does not come; bytes wait in the kernel and the peer is held back. */

@@ -14,6 +14,7 @@ struct sys_real_setup {
 	int wake_count;
 	int row; /* whose wake is ours; -1: none */
 	const char *hosts;      /* a hosts file; NULL: /etc/hosts */
+	int64_t resolve_within; /* the longest that a name takes; 0: 10 s */
 	const char *nameserver; /* "192.0.2.53" or "192.0.2.53@5353"; NULL: those of /etc/resolv.conf */
 };
 

@@ -157,7 +157,8 @@ void sys_resolve(struct sys *sys, const char *name, sys_answer_fn *answered, voi
 		sys->names = names_new(sys);
 	struct lookup *lookup = mem_new(sizeof(*lookup));
 	lookup->names = sys->names;
-	lookup->due = sys->now + ANSWER_WITHIN;
+	lookup->due =
+		sys->now + (sys->setup.resolve_within ? sys->setup.resolve_within : ANSWER_WITHIN);
 	lookup->answered = answered;
 	lookup->arg = arg;
 	TAILQ_INSERT_TAIL(&sys->names->open, lookup, next);

@@ -167,7 +167,7 @@ static void piece_free(struct chunk_pool *pool, struct chain_piece *piece)
 
 	chunk_unref(&piece->chunk);
 	pool->pieces_out--;
-	if (pool->pieces_kept >= KEEP_PIECES) {
+	if (pool->pieces_kept + 1 > KEEP_PIECES) {
 		free(piece);
 		return;
 	}

@@ -22,6 +22,7 @@ struct relay_world {
 	int row;
 	const struct conf *conf;
 	struct pools *pools;
+	const char *hostname; /* banner and EHLO */
 	uint64_t seed; /* session ids */
 };
 
@@ -32,9 +33,9 @@ struct relay *relay_new(const struct relay_world *world);
 /* A client connected to the listener of this name; `sock` is taken over. */
 void relay_accept(struct relay *relay, const char *listener, struct sys_sock *sock,
 	const struct addr *peer, const struct addr *local);
-/* Finish the transactions in progress; sessions end with 421 at a message border, at once if
- * idle for a moment, at the latest at their next one. */
-void relay_drain(struct relay *relay);
+/* Take no new session; those in progress go on until they QUIT or fall idle; from the moment `until`
+ * on they end with 421 at the next message border. */
+void relay_drain(struct relay *relay, int64_t until);
 unsigned relay_sessions(const struct relay *relay);
 void relay_free(struct relay **relay); /* resets what is left */
 

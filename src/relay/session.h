@@ -1,0 +1,214 @@
+/*
+ * Inside the relay: one client's session and its current transaction.
+ *
+ *   session.c      the client's commands, one function a verb
+ *   transaction.c  envelope, body and verdict of the message in progress
+ *   attempt.c      the message's conversation with one server; asks commit.c at every turn
+ *   account.c      what is counted and logged of it
+ *
+ * A session and its transaction are one piece of memory: a transaction begins and ends many times
+ * in it, and outlives the client's connection if it had ended towards a server (then the verdict
+ * is still awaited and logged).
+ */
+#ifndef RELAY_SESSION_H
+#define RELAY_SESSION_H
+
+#include <sys/queue.h>
+
+#include "base/arena.h"
+#include "base/rng.h"
+#include "edge/edge.h"
+#include "relay/commit.h"
+#include "relay/relay.h"
+#include "relay/relay_conf.h"
+#include "talk/server.h"
+
+#define RELAY_POOLS 8 /* pools of one send-to */
+
+struct listener {
+	const char *name;
+	int column;
+	const struct relay_settings *settings;
+	const struct edge_settings *edge;
+	struct smtp_server_rules rules;
+	struct talk_server_times times;
+	struct pool *pool[RELAY_POOLS];
+	unsigned pools;
+};
+
+struct relay {
+	struct relay_world world;
+	struct rng rng;
+	struct edge *edge;
+	struct listener *listener;
+	unsigned listeners;
+	LIST_HEAD(, session) sessions;
+	unsigned session_count;
+	struct net_timer sweep; /* ends idle sessions of a draining worker, frees what is over */
+	bool draining;
+	int64_t drain_until;
+	struct buf line;  /* log lines are made here */
+	struct buf reply; /* our own replies are made here */
+};
+
+enum recipient_state { RECIPIENT_PENDING, RECIPIENT_ACCEPTED, RECIPIENT_REFUSED }; /* as the client was told */
+enum offer_state { OFFER_NOT, OFFER_SENT, OFFER_ACCEPTED, OFFER_REFUSED };         /* to the present server */
+
+struct recipient {
+	struct span command; /* "RCPT TO:<u@d> NOTIFY=NEVER", as it goes to servers */
+	struct span address; /* "u@d", for logs and keys */
+	struct span domain;
+	bool parameters;
+	unsigned slot;
+	enum recipient_state state;
+	enum offer_state offer;
+};
+
+/* The message's conversation with one server. */
+struct attempt {
+	bool active;
+	struct pool_loan *loan; /* asked for, or lent when `ready` */
+	bool ready;
+	bool reset_sent, mail_sent, mail_answered, body_begun, end_sent;
+	unsigned unanswered; /* RCPTs on their way */
+	unsigned accepted;   /* RCPTs answered 2yz by this server */
+	int64_t asked, began, envelope_done, body_begin, ended;
+};
+
+enum transaction_step {
+	STEP_NONE,     /* no MAIL yet */
+	STEP_ENVELOPE, /* MAIL was answered */
+	STEP_BODY,     /* DATA was answered 354, or BDAT was begun */
+	STEP_COMPLETE, /* the whole body is here; the client waits */
+};
+
+struct transaction {
+	enum transaction_step step;
+	struct arena arena;
+	unsigned number; /* within the session, from 1 */
+	int64_t began, settled, completed;
+
+	/* the envelope */
+	struct smtp_mail mail; /* spans in the arena */
+	uint32_t needs;        /* SMTP_CAP_ bits a server must have */
+	bool sender_parameters;
+	struct recipient *recipient;
+	unsigned recipients, recipients_room, told, pending, refused;
+	struct smtp_reply mail_reply; /* a server refused MAIL: answers every further RCPT; code 0: none */
+	bool mail_refused;
+	bool data_waits;      /* a DATA whose answer waits for the recipients' verdicts */
+	unsigned data_slot;
+	unsigned *chunk_slot; /* non-last BDAT chunks that wait likewise */
+	unsigned chunks, chunks_room;
+	bool early_end;       /* BDAT LAST was read while verdicts were pending */
+
+	/* the body */
+	struct chain body; /* the replay copy: all of it, unless `streaming` */
+	uint64_t octets;
+	bool streaming; /* too large to keep: what was sent is gone, no replay */
+	bool body_wanted; /* the client was told to go on, or sends chunks */
+	enum smtp_flaw flaw;
+	unsigned end_slot;
+
+	/* the way to a verdict */
+	unsigned pool; /* index into listener->pool */
+	struct pool_tried tried;
+	bool fresh; /* a reused connection was dead: ask for a new one */
+	unsigned stale;
+	unsigned attempts;
+	bool differed;               /* a replay got other answers for the recipients */
+	bool in_gap;                 /* counted in the gauge */
+	struct net_timer answer_by;  /* the recipients' */
+	struct buf last_reply;       /* the last server's 4yz that made us go on */
+	struct smtp_reply last;
+	struct attempt attempt;
+
+	/* the verdict, kept until the client may hear it; code 0: none yet */
+	struct smtp_reply verdict;
+	struct buf verdict_wire;
+	const char *outcome; /* word of the log */
+	enum metric outcome_metric;
+	const char *reason;
+	const char *server, *server_pool; /* who decided */
+	char queue_id[64];
+	char why[96];
+};
+
+struct session {
+	LIST_ENTRY(session) next;
+	struct relay *relay;
+	struct listener *listener;
+	struct talk_server *talk; /* NULL: the client is gone */
+	struct addr peer, local;
+	char id[14];
+	char peer_text[ADDR_TEXT], local_text[ADDR_TEXT];
+	char name[256]; /* of EHLO */
+	bool trusted;   /* in relay-from */
+	bool over;      /* to be freed by the sweep */
+	bool closing;
+	uint32_t offered;
+	unsigned errors, idle_commands;
+	unsigned transactions;
+	int64_t last_active;
+	bool slowed;
+	struct net_timer slow;
+	struct transaction tx;
+};
+
+static inline struct talk_server *session_client(struct session *session)
+{
+	return session->talk;
+}
+
+/* ---- session.c ---- */
+void session_open(struct relay *relay, struct listener *listener, struct sys_sock *sock,
+	const struct addr *peer, const struct addr *local);
+void session_reply(struct session *session, unsigned slot, const struct smtp_reply *reply);
+void session_own(struct session *session, unsigned slot, enum smtp_own own, const char *argument);
+void session_flow(struct session *session); /* pause or resume reading, as the body's way demands */
+void session_finish(struct session *session); /* its transaction is over and the client has gone */
+void session_drain(struct session *session);  /* at a message border: 421 and close */
+void session_free(struct session *session);
+bool session_gone(const struct session *session);
+
+/* ---- transaction.c ---- */
+void transaction_mail(struct session *session, const struct smtp_mail *mail);
+void transaction_rcpt(struct session *session, const struct smtp_rcpt *rcpt, unsigned slot);
+void transaction_data(struct session *session, unsigned slot);
+void transaction_bdat(struct session *session); /* a chunk is about to come */
+void transaction_body(struct session *session, struct chunk *chunk, size_t at, size_t len);
+void transaction_flaw(struct session *session, enum smtp_flaw flaw);
+void transaction_body_end(struct session *session, unsigned slot, bool last, enum smtp_flaw flaw);
+/* The client gave it up (RSET, EHLO, QUIT, gone): `reason` for the log. */
+void transaction_abandon(struct session *session, const char *reason);
+bool transaction_open(const struct session *session);
+bool transaction_ended(const struct session *session); /* an attempt's end of data was queued */
+
+/* What the attempt reports. */
+void transaction_recipient_answered(struct session *session, struct recipient *recipient, const struct smtp_reply *reply);
+void transaction_mail_refused(struct session *session, const struct smtp_reply *reply);
+void transaction_settle(struct session *session); /* a recipient's verdict is in */
+void transaction_next(struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
+void transaction_verdict(struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
+void transaction_no_server(struct session *session, enum err err, const char *text);
+
+/* ---- attempt.c ---- */
+/* Ask the current pool for a server; the attempt goes on by itself. */
+void attempt_begin(struct session *session, int64_t deadline);
+void attempt_pump(struct session *session); /* send what may be sent now */
+/* A further piece of the body, while body_begun. */
+void attempt_body(struct session *session, struct chunk *chunk, size_t at, size_t len);
+/* End it without a verdict; notes `outcome`, gives the connection back as well as it can. */
+void attempt_cancel(struct session *session, enum pool_outcome outcome);
+size_t attempt_backlog(const struct session *session); /* body octets not yet with the kernel */
+
+/* ---- account.c ---- */
+void account_count(struct session *session, enum metric metric, int64_t delta);
+void account_gap(struct session *session, bool in_gap);
+void account_attempt(struct session *session, const struct commit_row *row, const struct talk_end *end,
+	const struct smtp_reply *reply);
+void account_transaction(struct session *session);
+void account_session(struct session *session, const char *reason);
+void account_alarm(struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
+
+#endif

@@ -21,16 +21,23 @@ static const struct conf_directive rows[] = {
 		.example = "relay-from 10.0.0.0/8 2001:db8::/32;"},
 	{"relay-to", CONF_DOMAIN, offsetof(struct edge_settings, relay_to), .words = any_words,
 		.flags = CONF_LIST | CONF_FILE | CONF_REPEATABLE,
-		.help = "Domains that anybody may send to: exact names, or with a leading dot the domain and all "
-			"below it. None by default. The word any-recipient hands every recipient on and leaves "
-			"the decision to the servers: only for servers that do not trust this machine's address.",
+		.help = "Domains that anybody may send to: exact names, or with a leading dot the "
+			"domain and all "
+			"below it. None by default. The word any-recipient hands every recipient "
+			"on and leaves "
+			"the decision to the servers: only for servers that do not trust this "
+			"machine's address.",
 		.example = "relay-to example.com .lists.example.com;"},
-	{"max-sessions", CONF_INT, offsetof(struct edge_settings, max_sessions), .fallback = "5000", .min = 1,
-		.max = 1000000, .help = "Sessions open at once on this listener, over all workers; one more is answered 421.",
+	{"max-sessions", CONF_INT, offsetof(struct edge_settings, max_sessions), .fallback = "5000",
+		.min = 1, .max = 1000000,
+		.help = "Sessions open at once on this listener, over all workers; one more is "
+			"answered 421.",
 		.example = "max-sessions 2000;"},
-	{"max-sessions-per-client", CONF_INT, offsetof(struct edge_settings, max_sessions_per_client),
-		.fallback = "200", .min = 1, .max = 1000000,
-		.help = "Sessions open at once from one address, counted by each worker on its own.",
+	{"max-sessions-per-client", CONF_INT,
+		offsetof(struct edge_settings, max_sessions_per_client), .fallback = "200",
+		.min = 1, .max = 1000000,
+		.help = "Sessions open at once from one address, counted by each worker on its "
+			"own.",
 		.example = "max-sessions-per-client 50;"},
 };
 
@@ -40,16 +47,23 @@ static void check(const struct conf_block *block, const void *values, struct con
 	for (size_t i = 0; i < settings->relay_from.count; i++) {
 		if (network_is_private(&settings->relay_from.at[i]))
 			continue;
-		if (settings->relay_from.at[i].bits < (settings->relay_from.at[i].base.family == ADDR_IP4 ? 16u : 32u)) {
-			conf_report_error(report, settings->relay_from.places[i], "relay-from covers public address space");
-			conf_report_hint(report, "name the networks of your own clients; a wider one makes an open relay");
+		if (settings->relay_from.at[i].bits <
+			(settings->relay_from.at[i].base.family == ADDR_IP4 ? 16u : 32u)) {
+			conf_report_error(report, settings->relay_from.places[i],
+				"relay-from covers public address space");
+			conf_report_hint(report, "name the networks of your own clients; a wider "
+						 "one makes an open relay");
 		}
 	}
 	if ((settings->relay_to.words & ANY_RECIPIENT) && settings->relay_to.count > 0)
-		conf_report_warning(report, conf_place(block, "relay-to"), "any-recipient makes the domains beside it superfluous");
-	if (settings->relay_from.count == 0 && settings->relay_to.count == 0 && settings->relay_to.words == 0) {
-		conf_report_warning(report, block->place, "nobody may send anything through this listener");
-		conf_report_hint(report, "relay-from NETWORK; lets clients send out, relay-to DOMAIN; takes mail in");
+		conf_report_warning(report, conf_place(block, "relay-to"),
+			"any-recipient makes the domains beside it superfluous");
+	if (settings->relay_from.count == 0 && settings->relay_to.count == 0 &&
+		settings->relay_to.words == 0) {
+		conf_report_warning(
+			report, block->place, "nobody may send anything through this listener");
+		conf_report_hint(report, "relay-from NETWORK; lets clients send out, relay-to "
+					 "DOMAIN; takes mail in");
 	}
 }
 
@@ -104,9 +118,11 @@ static struct visitor **find(struct edge *edge, const struct addr *addr)
 	return link;
 }
 
-enum edge_answer edge_admit(struct edge *edge, const struct edge_settings *settings, const struct addr *peer, int64_t open)
+enum edge_answer edge_admit(struct edge *edge, const struct edge_settings *settings,
+	const struct addr *peer, int64_t open)
 {
-	if (open >= settings->max_sessions || sys_sockets(edge->sys) + SPARE_SOCKETS > sys_sockets_limit(edge->sys))
+	if (open >= settings->max_sessions ||
+		sys_sockets(edge->sys) + SPARE_SOCKETS > sys_sockets_limit(edge->sys))
 		return EDGE_TOO_MANY;
 	struct visitor **link = find(edge, peer);
 	if (*link && (*link)->sessions >= settings->max_sessions_per_client)

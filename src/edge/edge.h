@@ -32,7 +32,8 @@ enum edge_answer {
 	EDGE_TOO_MANY_HERE, /* from this address */
 };
 /* `open`: sessions of the listener over all workers, without this one. */
-enum edge_answer edge_admit(struct edge *edge, const struct edge_settings *settings, const struct addr *peer, int64_t open);
+enum edge_answer edge_admit(struct edge *edge, const struct edge_settings *settings,
+	const struct addr *peer, int64_t open);
 void edge_leave(struct edge *edge, const struct addr *peer);
 
 /* A client in relay-from. */

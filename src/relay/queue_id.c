@@ -41,7 +41,8 @@ static struct span token_before(struct span text, struct span mark)
 
 struct span relay_queue_id(struct span text)
 {
-	static const char *const before[] = {"queued as ", "queued id=", "InternalId=", "id=", " qp "};
+	static const char *const before[] = {
+		"queued as ", "queued id=", "InternalId=", "id=", " qp "};
 	static const char *const behind[] = {" Message accepted", " message accepted"};
 
 	for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {

@@ -23,18 +23,19 @@ struct relay_world {
 	const struct conf *conf;
 	struct pools *pools;
 	const char *hostname; /* banner and EHLO */
-	uint64_t seed; /* session ids */
+	uint64_t seed;        /* session ids */
 };
 
 /* The listeners' columns, before the master forks; known[column] is set for each. */
-enum err relay_columns(struct board *board, const struct conf *conf, bool *known, struct err_text *text) MUST_USE;
+enum err relay_columns(
+	struct board *board, const struct conf *conf, bool *known, struct err_text *text) MUST_USE;
 
 struct relay *relay_new(const struct relay_world *world);
 /* A client connected to the listener of this name; `sock` is taken over. */
 void relay_accept(struct relay *relay, const char *listener, struct sys_sock *sock,
 	const struct addr *peer, const struct addr *local);
-/* Take no new session; those in progress go on until they QUIT or fall idle; from the moment `until`
- * on they end with 421 at the next message border. */
+/* Take no new session; those in progress go on until they QUIT or fall idle; from the moment
+ * `until` on they end with 421 at the next message border. */
 void relay_drain(struct relay *relay, int64_t until);
 unsigned relay_sessions(const struct relay *relay);
 void relay_free(struct relay **relay); /* resets what is left */

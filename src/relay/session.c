@@ -15,7 +15,8 @@
 static void over(struct session *session)
 {
 	session->over = true;
-	net_timer_set(session->relay->world.loop, &session->relay->sweep, net_now(session->relay->world.loop));
+	net_timer_set(session->relay->world.loop, &session->relay->sweep,
+		net_now(session->relay->world.loop));
 }
 
 bool session_gone(const struct session *session)
@@ -84,7 +85,8 @@ static bool body_is_stuck(const struct session *session)
 	const struct transaction *tx = &session->tx;
 	if (tx->step != STEP_BODY || tx->flaw != FLAW_NONE || tx->verdict.code != 0)
 		return false;
-	bool must_wait = tx->octets > session->listener->settings->replay_limit && !tx->streaming;
+	bool must_wait =
+		tx->octets > (uint64_t)session->listener->settings->replay_limit && !tx->streaming;
 	return must_wait || attempt_backlog(session) > NET_HIGH;
 }
 
@@ -115,7 +117,8 @@ static bool check_limits(struct session *session)
 		end_with(session, SMTP_OWN_TOO_MANY_IDLE_COMMANDS, "idle commands");
 		return true;
 	}
-	if (session->idle_commands > settings->max_idle_commands / 2 || session->errors > settings->max_errors / 2) {
+	if (session->idle_commands > settings->max_idle_commands / 2 ||
+		session->errors > settings->max_errors / 2) {
 		struct net_loop *loop = session->relay->world.loop;
 		session->slowed = true;
 		net_timer_set(loop, &session->slow, net_now(loop) + SLOW_FOR);
@@ -130,9 +133,11 @@ static bool check_limits(struct session *session)
  * docs/architecture.md. */
 static struct smtp_offer listener_offer(const struct listener *listener)
 {
-	uint32_t ours = SMTP_CAP_PIPELINING | SMTP_CAP_SIZE | SMTP_CAP_CHUNKING | SMTP_CAP_HELP | SMTP_CAP_ENHANCED;
+	uint32_t ours = SMTP_CAP_PIPELINING | SMTP_CAP_SIZE | SMTP_CAP_CHUNKING | SMTP_CAP_HELP |
+			SMTP_CAP_ENHANCED;
 	uint32_t passed = SMTP_CAP_8BITMIME | SMTP_CAP_SMTPUTF8 | SMTP_CAP_DSN;
-	struct smtp_offer offer = {.caps = passed | SMTP_CAP_ENHANCED, .size = listener->settings->max_size};
+	struct smtp_offer offer = {
+		.caps = passed | SMTP_CAP_ENHANCED, .size = listener->settings->max_size};
 
 	bool seen = false;
 	for (unsigned i = 0; i < listener->pools; i++) {
@@ -147,15 +152,16 @@ static struct smtp_offer listener_offer(const struct listener *listener)
 	if (!seen)
 		offer.caps = SMTP_CAP_ENHANCED;
 	offer.caps |= ours & ~SMTP_CAP_ENHANCED;
-	if (listener->settings->offer_set)
-		offer.caps = listener->settings->offer & (ours | passed);
+	if (listener->settings->offer.set)
+		offer.caps = listener->settings->offer.caps;
 	return offer;
 }
 
 static void on_hello(struct session *session, const struct smtp_command *command, unsigned slot)
 {
 	transaction_abandon(session, "greeted again");
-	size_t len = command->name.len < sizeof session->name - 1 ? command->name.len : sizeof session->name - 1;
+	size_t len = command->name.len < sizeof session->name - 1 ? command->name.len
+								  : sizeof session->name - 1;
 	memcpy(session->name, command->name.at, len);
 	session->name[len] = '\0';
 	session->idle_commands++;
@@ -166,7 +172,8 @@ static void on_hello(struct session *session, const struct smtp_command *command
 	}
 	struct smtp_offer offer = listener_offer(session->listener);
 	session->offered = offer.caps;
-	smtp_server_reply_ehlo(talk_server_smtp(session->talk), slot, session->relay->world.hostname, &offer);
+	smtp_server_reply_ehlo(
+		talk_server_smtp(session->talk), slot, session->relay->world.hostname, &offer);
 	talk_server_go(session->talk);
 }
 
@@ -184,7 +191,8 @@ static void on_mail(struct session *session, const struct smtp_command *command,
 	}
 	bool dsn = command->mail.ret.at || command->mail.envid.at;
 	if (dsn && !(session->offered & SMTP_CAP_DSN)) {
-		session_own(session, slot, SMTP_OWN_UNKNOWN_PARAMETER, command->mail.ret.at ? "RET" : "ENVID");
+		session_own(session, slot, SMTP_OWN_UNKNOWN_PARAMETER,
+			command->mail.ret.at ? "RET" : "ENVID");
 		return;
 	}
 	transaction_mail(session, &command->mail);
@@ -195,7 +203,8 @@ static void on_rcpt(struct session *session, const struct smtp_command *command,
 {
 	const struct smtp_rcpt *rcpt = &command->rcpt;
 	if ((rcpt->notify.at || rcpt->orcpt.at) && !(session->offered & SMTP_CAP_DSN)) {
-		session_own(session, slot, SMTP_OWN_UNKNOWN_PARAMETER, rcpt->notify.at ? "NOTIFY" : "ORCPT");
+		session_own(session, slot, SMTP_OWN_UNKNOWN_PARAMETER,
+			rcpt->notify.at ? "NOTIFY" : "ORCPT");
 		return;
 	}
 	if (!edge_may_relay(session->listener->edge, session->trusted, &rcpt->to)) {
@@ -345,9 +354,9 @@ void session_open(struct relay *relay, struct listener *listener, struct sys_soc
 	session->trusted = edge_trusted(listener->edge, peer);
 	session->last_active = net_now(relay->world.loop);
 	net_timer_init(&session->slow, unslow, session);
-	chain_init(&session->tx.body, net_chunks(relay->world.loop));
-	session->talk = talk_server_new(
-		relay->world.loop, sock, relay->world.hostname, &listener->rules, &listener->times, &ops, session);
+	transaction_init(session);
+	session->talk = talk_server_new(relay->world.loop, sock, relay->world.hostname,
+		&listener->rules, &listener->times, &ops, session);
 	LIST_INSERT_HEAD(&relay->sessions, session, next);
 	relay->session_count++;
 	account_count(session, M_LISTENER_sessions, 1);

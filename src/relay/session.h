@@ -13,6 +13,8 @@
 #ifndef RELAY_SESSION_H
 #define RELAY_SESSION_H
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/queue.h>
 
 #include "base/arena.h"
@@ -51,8 +53,17 @@ struct relay {
 	struct buf reply; /* our own replies are made here */
 };
 
-enum recipient_state { RECIPIENT_PENDING, RECIPIENT_ACCEPTED, RECIPIENT_REFUSED }; /* as the client was told */
-enum offer_state { OFFER_NOT, OFFER_SENT, OFFER_ACCEPTED, OFFER_REFUSED };         /* to the present server */
+enum recipient_state {
+	RECIPIENT_PENDING,
+	RECIPIENT_ACCEPTED,
+	RECIPIENT_REFUSED
+}; /* as the client was told */
+enum offer_state {
+	OFFER_NOT,
+	OFFER_SENT,
+	OFFER_ACCEPTED,
+	OFFER_REFUSED
+}; /* to the present server */
 
 struct recipient {
 	struct span command; /* "RCPT TO:<u@d> NOTIFY=NEVER", as it goes to servers */
@@ -94,18 +105,19 @@ struct transaction {
 	bool sender_parameters;
 	struct recipient *recipient;
 	unsigned recipients, recipients_room, told, pending, refused;
-	struct smtp_reply mail_reply; /* a server refused MAIL: answers every further RCPT; code 0: none */
+	struct smtp_reply
+		mail_reply; /* a server refused MAIL: answers every further RCPT; code 0: none */
 	bool mail_refused;
-	bool data_waits;      /* a DATA whose answer waits for the recipients' verdicts */
+	bool data_waits; /* a DATA whose answer waits for the recipients' verdicts */
 	unsigned data_slot;
 	unsigned *chunk_slot; /* non-last BDAT chunks that wait likewise */
 	unsigned chunks, chunks_room;
-	bool early_end;       /* BDAT LAST was read while verdicts were pending */
+	bool early_end; /* BDAT LAST was read while verdicts were pending */
 
 	/* the body */
 	struct chain body; /* the replay copy: all of it, unless `streaming` */
 	uint64_t octets;
-	bool streaming; /* too large to keep: what was sent is gone, no replay */
+	bool streaming;   /* too large to keep: what was sent is gone, no replay */
 	bool body_wanted; /* the client was told to go on, or sends chunks */
 	enum smtp_flaw flaw;
 	unsigned end_slot;
@@ -116,16 +128,18 @@ struct transaction {
 	bool fresh; /* a reused connection was dead: ask for a new one */
 	unsigned stale;
 	unsigned attempts;
-	bool differed;               /* a replay got other answers for the recipients */
-	bool in_gap;                 /* counted in the gauge */
-	struct net_timer answer_by;  /* the recipients' */
-	struct buf last_reply;       /* the last server's 4yz that made us go on */
+	bool differed;              /* a replay got other answers for the recipients */
+	bool in_gap;                /* counted in the gauge */
+	struct net_timer answer_by; /* the recipients' */
+	struct buf last_reply;      /* the last server's 4yz that made us go on */
 	struct smtp_reply last;
 	struct attempt attempt;
 
 	/* the verdict, kept until the client may hear it; code 0: none yet */
 	struct smtp_reply verdict;
 	struct buf verdict_wire;
+	const struct commit_row *row; /* decided by a server: concludes the attempt */
+	const struct smtp_reply *decided;
 	const char *outcome; /* word of the log */
 	enum metric outcome_metric;
 	const char *reason;
@@ -155,11 +169,6 @@ struct session {
 	struct transaction tx;
 };
 
-static inline struct talk_server *session_client(struct session *session)
-{
-	return session->talk;
-}
-
 /* ---- session.c ---- */
 void session_open(struct relay *relay, struct listener *listener, struct sys_sock *sock,
 	const struct addr *peer, const struct addr *local);
@@ -172,6 +181,7 @@ void session_free(struct session *session);
 bool session_gone(const struct session *session);
 
 /* ---- transaction.c ---- */
+void transaction_init(struct session *session);
 void transaction_mail(struct session *session, const struct smtp_mail *mail);
 void transaction_rcpt(struct session *session, const struct smtp_rcpt *rcpt, unsigned slot);
 void transaction_data(struct session *session, unsigned slot);
@@ -185,11 +195,14 @@ bool transaction_open(const struct session *session);
 bool transaction_ended(const struct session *session); /* an attempt's end of data was queued */
 
 /* What the attempt reports. */
-void transaction_recipient_answered(struct session *session, struct recipient *recipient, const struct smtp_reply *reply);
+void transaction_recipient_answered(
+	struct session *session, struct recipient *recipient, const struct smtp_reply *reply);
 void transaction_mail_refused(struct session *session, const struct smtp_reply *reply);
 void transaction_settle(struct session *session); /* a recipient's verdict is in */
-void transaction_next(struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
-void transaction_verdict(struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
+void transaction_next(
+	struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
+void transaction_verdict(
+	struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
 void transaction_no_server(struct session *session, enum err err, const char *text);
 
 /* ---- attempt.c ---- */
@@ -200,15 +213,22 @@ void attempt_pump(struct session *session); /* send what may be sent now */
 void attempt_body(struct session *session, struct chunk *chunk, size_t at, size_t len);
 /* End it without a verdict; notes `outcome`, gives the connection back as well as it can. */
 void attempt_cancel(struct session *session, enum pool_outcome outcome);
+/* End it with the verdict that the client has just heard. */
+void attempt_conclude(
+	struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
 size_t attempt_backlog(const struct session *session); /* body octets not yet with the kernel */
 
 /* ---- account.c ---- */
 void account_count(struct session *session, enum metric metric, int64_t delta);
+void account_passed(
+	struct session *session, const struct smtp_reply *reply); /* a 4yz or 5yz of the server */
+void account_ambiguous(struct session *session);
 void account_gap(struct session *session, bool in_gap);
-void account_attempt(struct session *session, const struct commit_row *row, const struct talk_end *end,
-	const struct smtp_reply *reply);
+void account_attempt(struct session *session, const struct commit_row *row,
+	const struct talk_end *end, const struct smtp_reply *reply);
 void account_transaction(struct session *session);
 void account_session(struct session *session, const char *reason);
-void account_alarm(struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
+void account_alarm(
+	struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
 
 #endif

@@ -48,14 +48,13 @@ void transaction_mail(struct session *session, const struct smtp_mail *mail)
 		tx->mail.ret = arena_span(&tx->arena, mail->ret);
 	if (mail->envid.at)
 		tx->mail.envid = arena_span(&tx->arena, mail->envid);
-	tx->sender_parameters = mail->size || mail->body || mail->smtputf8 || mail->ret.at || mail->envid.at;
+	tx->sender_parameters =
+		mail->size || mail->body || mail->smtputf8 || mail->ret.at || mail->envid.at;
 	tx->needs = (mail->smtputf8 ? SMTP_CAP_SMTPUTF8 : 0) |
 		    (mail->body == SMTP_BODY_8BITMIME ? SMTP_CAP_8BITMIME : 0) |
 		    (mail->ret.at || mail->envid.at ? SMTP_CAP_DSN : 0);
 	session->idle_commands = 0;
 }
-
-static void answer_by(void *arg);
 
 /* Start an attempt if there should be one and is none.  False: every way is exhausted. */
 static bool ensure_attempt(struct session *session)
@@ -95,13 +94,16 @@ static struct recipient *new_recipient(struct transaction *tx)
 static struct span rcpt_command(struct arena *arena, const struct smtp_rcpt *rcpt)
 {
 	static const char verb[] = "RCPT TO:", notify[] = " NOTIFY=", orcpt[] = " ORCPT=";
-	size_t room = sizeof verb + sizeof notify + sizeof orcpt + rcpt->to.text.len + rcpt->notify.len + rcpt->orcpt.len;
+	size_t room = sizeof verb + sizeof notify + sizeof orcpt + rcpt->to.text.len +
+		      rcpt->notify.len + rcpt->orcpt.len;
 	char *at = arena_new(arena, room);
 	int len = snprintf(at, room, "%s%.*s", verb, SPAN_ARG(rcpt->to.text));
 	if (rcpt->notify.at)
-		len += snprintf(at + len, room - (size_t)len, "%s%.*s", notify, SPAN_ARG(rcpt->notify));
+		len += snprintf(
+			at + len, room - (size_t)len, "%s%.*s", notify, SPAN_ARG(rcpt->notify));
 	if (rcpt->orcpt.at)
-		len += snprintf(at + len, room - (size_t)len, "%s%.*s", orcpt, SPAN_ARG(rcpt->orcpt));
+		len += snprintf(
+			at + len, room - (size_t)len, "%s%.*s", orcpt, SPAN_ARG(rcpt->orcpt));
 	return (struct span){.at = at, .len = (size_t)len};
 }
 
@@ -109,8 +111,10 @@ void transaction_rcpt(struct session *session, const struct smtp_rcpt *rcpt, uns
 {
 	struct transaction *tx = &session->tx;
 	if (tx->mail_refused) {
-		account_count(session, tx->mail_reply.code >= 500 ? M_LISTENER_recipients_refused
-								  : M_LISTENER_recipients_deferred, 1);
+		account_count(session,
+			tx->mail_reply.code >= 500 ? M_LISTENER_recipients_refused
+						   : M_LISTENER_recipients_deferred,
+			1);
 		session_reply(session, slot, &tx->mail_reply);
 		return;
 	}
@@ -119,17 +123,20 @@ void transaction_rcpt(struct session *session, const struct smtp_rcpt *rcpt, uns
 		return;
 	}
 	struct recipient *recipient = new_recipient(tx);
-	*recipient = (struct recipient){.slot = slot, .parameters = rcpt->notify.at || rcpt->orcpt.at};
+	*recipient =
+		(struct recipient){.slot = slot, .parameters = rcpt->notify.at || rcpt->orcpt.at};
 	recipient->command = rcpt_command(&tx->arena, rcpt);
 	/* The address without its brackets and source route: what stands behind the last ':'. */
-	recipient->address = arena_span(&tx->arena, (struct span){.at = rcpt->to.local.at,
-		.len = rcpt->to.domain.len ? (size_t)(rcpt->to.domain.at + rcpt->to.domain.len - rcpt->to.local.at)
-					   : rcpt->to.local.len});
+	recipient->address = arena_span(&tx->arena,
+		(struct span){.at = rcpt->to.local.at,
+			.len = rcpt->to.domain.len
+				       ? (size_t)(rcpt->to.domain.at + rcpt->to.domain.len -
+						  rcpt->to.local.at)
+				       : rcpt->to.local.len});
 	recipient->domain = arena_span(&tx->arena, rcpt->to.domain);
 	if (recipient->parameters)
 		tx->needs |= SMTP_CAP_DSN;
 	if (tx->pending++ == 0) {
-		net_timer_init(&tx->answer_by, answer_by, session);
 		net_timer_set(loop_of(session), &tx->answer_by,
 			net_now(loop_of(session)) + session->listener->settings->answer_within);
 	}
@@ -139,7 +146,8 @@ void transaction_rcpt(struct session *session, const struct smtp_rcpt *rcpt, uns
 		attempt_pump(session);
 }
 
-static void tell_recipient(struct session *session, struct recipient *recipient, const struct smtp_reply *reply)
+static void tell_recipient(
+	struct session *session, struct recipient *recipient, const struct smtp_reply *reply)
 {
 	struct transaction *tx = &session->tx;
 	int class = smtp_reply_class(reply);
@@ -150,9 +158,11 @@ static void tell_recipient(struct session *session, struct recipient *recipient,
 		tx->told++;
 	else
 		tx->refused++;
-	account_count(session, class == 2 ? M_LISTENER_recipients_accepted
-			       : class == 4 ? M_LISTENER_recipients_deferred
-					    : M_LISTENER_recipients_refused, 1);
+	account_count(session,
+		class == 2   ? M_LISTENER_recipients_accepted
+		: class == 4 ? M_LISTENER_recipients_deferred
+			     : M_LISTENER_recipients_refused,
+		1);
 	if (reply->code == 421) {
 		/* A 421 would end the client's session; it is the server that is going away. */
 		struct buf wire = {0};
@@ -173,7 +183,8 @@ static void tell_pending(struct session *session, const struct smtp_reply *reply
 			tell_recipient(session, &tx->recipient[i], reply);
 }
 
-static void own_reply(struct session *session, enum smtp_own own, const char *argument, struct smtp_reply *reply_r)
+static void own_reply(struct session *session, enum smtp_own own, const char *argument,
+	struct smtp_reply *reply_r)
 {
 	buf_reset(&session->relay->reply);
 	smtp_own_reply(own, argument, &session->relay->reply, reply_r);
@@ -192,6 +203,12 @@ static void answer_by(void *arg)
 	own_reply(session, SMTP_OWN_NO_SERVER_IN_TIME, NULL, &reply);
 	tell_pending(session, &reply);
 	transaction_settle(session);
+}
+
+void transaction_init(struct session *session)
+{
+	chain_init(&session->tx.body, net_chunks(loop_of(session)));
+	net_timer_init(&session->tx.answer_by, answer_by, session);
 }
 
 void transaction_recipient_answered(
@@ -226,8 +243,8 @@ static void answer_chunks(struct session *session, bool good)
 	char octets[24];
 	snprintf(octets, sizeof octets, "%llu", (unsigned long long)tx->octets);
 	for (unsigned i = 0; i < tx->chunks; i++)
-		session_own(session, tx->chunk_slot[i], good ? SMTP_OWN_CHUNK_OK : SMTP_OWN_NO_RECIPIENTS,
-			good ? octets : NULL);
+		session_own(session, tx->chunk_slot[i],
+			good ? SMTP_OWN_CHUNK_OK : SMTP_OWN_NO_RECIPIENTS, good ? octets : NULL);
 	tx->chunks = 0;
 }
 
@@ -302,7 +319,7 @@ void transaction_body(struct session *session, struct chunk *chunk, size_t at, s
 	else
 		attempt_pump(session); /* a large body may begin now */
 	if (tx->attempt.active && tx->attempt.body_begun && !tx->streaming &&
-		tx->octets > session->listener->settings->replay_limit) {
+		tx->octets > (uint64_t)session->listener->settings->replay_limit) {
 		tx->streaming = true;
 		chain_clear(&tx->body);
 	}
@@ -330,7 +347,8 @@ static void refuse_flaw(struct session *session, unsigned slot)
 	struct transaction *tx = &session->tx;
 	enum smtp_flaw flaw = tx->flaw;
 	char limit[24];
-	snprintf(limit, sizeof limit, "%llu", (unsigned long long)session->listener->rules.max_size);
+	snprintf(
+		limit, sizeof limit, "%llu", (unsigned long long)session->listener->rules.max_size);
 	tx->end_slot = slot;
 	finish(session, own[flaw], "flaw");
 	/* A client that frames its mail wrongly may have more to smuggle; one whose mail is merely
@@ -413,8 +431,7 @@ static void reset(struct session *session)
 	buf_reset(&verdict_wire);
 	buf_reset(&last_reply);
 	*tx = (struct transaction){.verdict_wire = verdict_wire, .last_reply = last_reply};
-	chain_init(&tx->body, net_chunks(loop_of(session)));
-	net_timer_init(&tx->answer_by, answer_by, session);
+	transaction_init(session);
 }
 
 static void keep_verdict(struct session *session, const struct smtp_reply *reply)
@@ -430,6 +447,14 @@ static void keep_verdict(struct session *session, const struct smtp_reply *reply
 	tx->verdict.wire = buf_span(&tx->verdict_wire);
 }
 
+/* The attempt that decided has done its work. */
+static void conclude_attempt(struct transaction *tx, struct session *session)
+{
+	if (tx->attempt.active)
+		attempt_conclude(session, tx->row, tx->decided);
+	tx->decided = NULL; /* it was valid during the server's callback only */
+}
+
 /* The client hears the verdict (kept, or `own`), then it is counted and logged. */
 static void finish(struct session *session, enum smtp_own own, const char *reason)
 {
@@ -437,7 +462,8 @@ static void finish(struct session *session, enum smtp_own own, const char *reaso
 	struct smtp_reply reply;
 	if (own != SMTP_OWN_COUNT) {
 		char limit[24];
-		snprintf(limit, sizeof limit, "%llu", (unsigned long long)session->listener->rules.max_size);
+		snprintf(limit, sizeof limit, "%llu",
+			(unsigned long long)session->listener->rules.max_size);
 		own_reply(session, own, limit, &reply);
 		keep_verdict(session, &reply);
 	}
@@ -445,6 +471,8 @@ static void finish(struct session *session, enum smtp_own own, const char *reaso
 		tx->reason = reason;
 	if (tx->step == STEP_BODY && tx->flaw == FLAW_NONE) {
 		/* The client is still sending: it hears it after its end of data. */
+		conclude_attempt(tx, session);
+		chain_clear(&tx->body);
 		session_flow(session);
 		return;
 	}
@@ -454,11 +482,15 @@ static void finish(struct session *session, enum smtp_own own, const char *reaso
 	if (session->talk)
 		talk_server_flush(session->talk);
 	account_gap(session, false);
+	conclude_attempt(tx, session);
 	if (!tx->outcome) {
-		tx->outcome = accepted ? (gone ? "accepted-unheard" : "accepted")
-			      : tx->verdict.code >= 500 ? "refused" : "deferred";
-		tx->outcome_metric = accepted ? (gone ? M_LISTENER_accepted_unheard : M_LISTENER_accepted)
-				     : tx->verdict.code >= 500 ? M_LISTENER_refused : M_LISTENER_deferred;
+		tx->outcome = accepted                  ? (gone ? "accepted-unheard" : "accepted")
+			      : tx->verdict.code >= 500 ? "refused"
+							: "deferred";
+		tx->outcome_metric =
+			accepted ? (gone ? M_LISTENER_accepted_unheard : M_LISTENER_accepted)
+			: tx->verdict.code >= 500 ? M_LISTENER_refused
+						  : M_LISTENER_deferred;
 	}
 	account_transaction(session);
 	if (accepted)
@@ -468,13 +500,15 @@ static void finish(struct session *session, enum smtp_own own, const char *reaso
 		session_finish(session);
 }
 
-void transaction_verdict(struct session *session, const struct commit_row *row, const struct smtp_reply *reply)
+void transaction_verdict(
+	struct session *session, const struct commit_row *row, const struct smtp_reply *reply)
 {
 	struct transaction *tx = &session->tx;
+	tx->row = row;
+	tx->decided = reply;
 	if (row->action == COMMIT_AMBIGUOUS) {
 		tx->outcome = "ambiguous";
 		tx->outcome_metric = M_LISTENER_ambiguous;
-		account_gap(session, false);
 		finish(session, SMTP_OWN_AMBIGUOUS, row->name);
 		return;
 	}
@@ -483,12 +517,6 @@ void transaction_verdict(struct session *session, const struct commit_row *row, 
 }
 
 /* ---- the next server ---- */
-
-static void forget_offers(struct transaction *tx)
-{
-	for (unsigned i = 0; i < tx->recipients; i++)
-		tx->recipient[i].offer = OFFER_NOT;
-}
 
 static void keep_last_reply(struct transaction *tx, const struct smtp_reply *reply)
 {
@@ -504,13 +532,13 @@ static void keep_last_reply(struct transaction *tx, const struct smtp_reply *rep
 	tx->last.wire = buf_span(&tx->last_reply);
 }
 
-void transaction_next(struct session *session, const struct commit_row *row, const struct smtp_reply *reply)
+void transaction_next(
+	struct session *session, const struct commit_row *row, const struct smtp_reply *reply)
 {
 	struct transaction *tx = &session->tx;
 	assert(!tx->attempt.active);
 	keep_last_reply(tx, reply);
 	tx->reason = row->name;
-	forget_offers(tx);
 	if (row->action == COMMIT_STALE)
 		tx->fresh = ++tx->stale >= 2;
 	if (tx->streaming) {

@@ -20,12 +20,17 @@ static bool may_begin(const struct load *load)
 	return !load->stopping && (most == 0 || load->totals.begun < most);
 }
 
+/* Only what lies ahead: for what is due already every session is busy, and takes it when free. */
 static void set_tick(struct load *load)
 {
-	int64_t due = may_begin(load) && load->setup.rate ? load->next_new : NEVER;
+	int64_t now = net_now(load->loop), due = NEVER;
 	struct load_item *item;
-	STAILQ_FOREACH (item, &load->waiting, next)
-		due = item->due < due ? item->due : due;
+	if (may_begin(load) && load->setup.rate && load->next_new > now)
+		due = load->next_new;
+	STAILQ_FOREACH (item, &load->waiting, next) {
+		if (item->due > now && item->due < due)
+			due = item->due;
+	}
 	if (due != NEVER)
 		net_timer_set(load->loop, &load->tick, due);
 }

@@ -1,0 +1,64 @@
+/*
+ * Inside health: one server, and the one place where its state is decided.
+ *
+ *            fall failed checks                         eject-for is over
+ *      UP ----------------------> DOWN        EJECTED -------------------> PROBING
+ *      ^  \                        |            ^                            |   |
+ *      |   '--- bad signs ---------|------------'<------ it failed ----------'   |
+ *      '---------- rise checks ----'                                             |
+ *      '<---------------------- one message was accepted -----------------------'
+ *
+ * Checkers and signs only report; this machine alone writes verdicts, so that nothing flaps.
+ */
+#ifndef HEALTH_SERVER_H
+#define HEALTH_SERVER_H
+
+#include "base/rng.h"
+#include "health/check.h"
+#include "health/health.h"
+#include "health/signs.h"
+
+struct health_server {
+	struct health *health;
+	int column;
+	const char *pool_name, *name, *host; /* host NULL: a literal address */
+	uint16_t port;
+	int64_t tier;
+	const struct health_check_settings *check_settings;
+	const struct health_outlier_settings *outlier;
+	int64_t slow_start;
+
+	struct check *check;
+	struct net_timer check_timer, name_timer;
+	bool resolving;
+	int64_t passed, failed; /* checks in a row */
+	struct signs signs;
+
+	int64_t ejected_until, eject_for; /* eject_for: the latest one */
+	enum server_reason ejected_for;
+	int64_t probe_attempts, probe_accepted, probe_bad; /* counters when the probe was granted */
+	int64_t probe_granted;
+	int64_t up_since; /* of the slow start; 0: full weight */
+	bool warned_last;
+	uint32_t caps; /* last seen by a check */
+};
+
+struct health {
+	struct health_world world;
+	struct rng rng;
+	struct health_server *server;
+	unsigned servers;
+	struct net_timer tick;
+	struct buf line;
+};
+
+/* ---- verdict.c ---- */
+void verdict_begin(struct health_server *server);
+void verdict_checked(struct health_server *server, const struct health_finding *finding);
+void verdict_tick(struct health_server *server); /* signs, ejections, probes, slow start */
+
+/* ---- names.c ---- */
+void names_begin(struct health_server *server);
+void names_end(struct health_server *server);
+
+#endif

@@ -111,6 +111,7 @@ struct net_listener *net_listen(
 		.index = index,
 		.accepted = accepted,
 		.arg = arg,
+		.batch = 1,
 	};
 	net_timer_init(&listener->again, poll_again, listener);
 	listener->sock = sys_listener(net_sys(loop), index, &listener->polled);

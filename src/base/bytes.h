@@ -42,7 +42,7 @@ struct buf {
 	size_t len, room;
 };
 
-void buf_clear(struct buf *buf); /* frees; usable again as empty */
+void buf_clear(struct buf *buf);              /* frees; usable again as empty */
 static inline void buf_reset(struct buf *buf) /* keeps the memory */
 {
 	buf->len = 0;

@@ -9,18 +9,18 @@
 
 enum err {
 	ERR_OK = 0,
-	ERR_AGAIN,    /* not now; the header says who calls when it is time */
-	ERR_DOWN,     /* the peer, or every server that could serve, is not usable */
-	ERR_FULL,     /* a limit of ours or of the peer's is reached */
-	ERR_SYNTAX,   /* the input does not follow its grammar */
-	ERR_RANGE,    /* well formed, but outside what is allowed */
-	ERR_MISSING,  /* something named does not exist */
-	ERR_REFUSED,  /* permission, or the peer said no */
-	ERR_BROKEN,   /* the connection or file can't be used any more */
+	ERR_AGAIN,   /* not now; the header says who calls when it is time */
+	ERR_DOWN,    /* the peer, or every server that could serve, is not usable */
+	ERR_FULL,    /* a limit of ours or of the peer's is reached */
+	ERR_SYNTAX,  /* the input does not follow its grammar */
+	ERR_RANGE,   /* well formed, but outside what is allowed */
+	ERR_MISSING, /* something named does not exist */
+	ERR_REFUSED, /* permission, or the peer said no */
+	ERR_BROKEN,  /* the connection or file can't be used any more */
 	ERR_TIMEOUT,
 };
 
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE                      __attribute__((warn_unused_result))
 #define PRINTF_LIKE(format_at, first) __attribute__((format(printf, format_at, first)))
 
 /* Words for a person; always NUL-terminated, truncated rather than grown. */

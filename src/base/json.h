@@ -14,8 +14,9 @@ struct json {
 };
 
 void json_begin(struct json *json, struct buf *out); /* appends behind what `out` holds */
-void json_open(struct json *json, const char *name, char bracket); /* '{' or '['; name NULL in arrays */
-void json_close(struct json *json, char bracket);                  /* '}' or ']' */
+/* '{' or '['; the name is NULL inside an array, here and below. */
+void json_open(struct json *json, const char *name, char bracket);
+void json_close(struct json *json, char bracket); /* '}' or ']' */
 void json_text(struct json *json, const char *name, struct span value);
 void json_string(struct json *json, const char *name, const char *value); /* NULL writes null */
 void json_int(struct json *json, const char *name, int64_t value);

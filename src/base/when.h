@@ -7,13 +7,13 @@
 
 #include <stdint.h>
 
-#define USEC         ((int64_t)1)
-#define MSEC         (1000 * USEC)
-#define SECOND       (1000 * MSEC)
-#define MINUTE       (60 * SECOND)
-#define HOUR         (60 * MINUTE)
-#define DAY          (24 * HOUR)
-#define NEVER        INT64_MAX
+#define USEC   ((int64_t)1)
+#define MSEC   (1000 * USEC)
+#define SECOND (1000 * MSEC)
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define NEVER  INT64_MAX
 
 /* "2026-11-21T03:54:07.123Z" (RFC 3339, UTC, milliseconds) from microseconds since 1970. */
 #define WHEN_TEXT 32

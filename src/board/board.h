@@ -25,7 +25,7 @@
 
 #define BOARD_ROWS    64
 #define BOARD_COLUMNS 1024
-#define BOARD_NAME    96 /* "pool/server"; longer names are a config error */
+#define BOARD_NAME    96            /* with the NUL: "pool/server"; longer is a config error */
 #define BOARD_RING    (256u * 1024) /* bytes of log ring per row */
 
 struct board;
@@ -43,7 +43,8 @@ int board_column(struct board *board, enum board_kind kind, const char *name);
 /* The column, or -1; for readers. */
 int board_find(const struct board *board, enum board_kind kind, const char *name);
 enum board_kind board_column_kind(const struct board *board, int column);
-const char *board_column_name(const struct board *board, int column); /* "" when the column is free */
+/* "" when the column is free */
+const char *board_column_name(const struct board *board, int column);
 int board_columns(const struct board *board); /* one above the highest column ever used */
 /* Mark which columns the running generations know; columns of none are zeroed and reused later.
  * `known` has BOARD_COLUMNS entries. */
@@ -59,10 +60,12 @@ enum board_order { ORDER_RUN, ORDER_DRAIN, ORDER_STOP };
 int board_row_take(struct board *board, enum board_role role, unsigned generation, unsigned index);
 /* After waitpid, or at an orderly leave: zeroes the row's gauges, claims and waiting tickets,
  * adds its in_gap gauges to the ambiguous counters, and counts a death if `died`.  Returns how
- * many transactions became ambiguous.  The log ring stays readable. */
+ * many transactions became ambiguous.  The log ring stays readable.  Pid, heartbeat and readiness
+ * are zeroed; role, order, generation and index stay for who takes its place. */
 unsigned board_bury(struct board *board, int row, bool died);
-void board_row_free(struct board *board, int row); /* after board_bury, when nobody takes its place */
-int board_rows(const struct board *board);         /* one above the highest row ever used */
+/* After board_bury, when nobody takes its place. */
+void board_row_free(struct board *board, int row);
+int board_rows(const struct board *board); /* one above the highest row ever used */
 enum board_role board_row_role(const struct board *board, int row);
 unsigned board_row_generation(const struct board *board, int row);
 unsigned board_row_index(const struct board *board, int row);
@@ -81,7 +84,10 @@ int32_t board_pid_of(const struct board *board, int row);
 void board_uncovered(struct board *board, uint64_t mask);
 uint64_t board_uncovered_mask(const struct board *board);
 
-/* ---- numbers ---- */
+/* ---- numbers; the metric's kind must be the column's ---- */
+
+/* The process's own numbers belong to one column of kind BOARD_PROCESS, shared by all rows: the
+ * first of its kind.  log_dropped and deaths are counted there. */
 
 void board_add(struct board *board, int row, int column, enum metric metric, int64_t delta);
 void board_set(struct board *board, int row, int column, enum metric metric, int64_t value);
@@ -111,14 +117,15 @@ uint32_t board_places_of(const struct board *board, int row, int server, enum bo
  * connection is wanted and all places are taken by idle ones. */
 int board_idle_row(const struct board *board, int server, int not_row);
 
-/* The limit that a server taught us by "too many connections": its row's own cell; it grows
- * back by one place per `regrow` microseconds. */
+/* The limit that a server taught us by "too many connections", in the row's own cell; 0 counts as
+ * 1.  It grows back by one place per `regrow` microseconds (0: never), the least one of all rows
+ * holds, and one that has grown by more than 1024 is forgotten.  Returns 0 when there is none. */
 void board_learn_limit(struct board *board, int row, int server, uint32_t limit, int64_t now);
-uint32_t board_learned_limit(const struct board *board, int server, int64_t now, int64_t regrow); /* 0: none */
+uint32_t board_learned_limit(const struct board *board, int server, int64_t now, int64_t regrow);
 
 /* First come, first served across rows: a row that has waiters for a pool shows the ticket of
  * its oldest.  Tickets come from one counter per pool. */
-uint64_t board_ticket(struct board *board, int pool);                     /* a new one, above all before; never 0 */
+uint64_t board_ticket(struct board *board, int pool); /* a new one, above all before; never 0 */
 void board_wait(struct board *board, int row, int pool, uint64_t ticket); /* 0: waits no more */
 /* The row that shows the lowest ticket, or -1; *ticket_r may be NULL. */
 int board_waiting(const struct board *board, int pool, uint64_t *ticket_r);
@@ -128,7 +135,7 @@ int board_waiting(const struct board *board, int pool, uint64_t *ticket_r);
 enum server_state {
 	SERVER_UP,       /* also at the start, until a check says otherwise */
 	SERVER_DOWN,     /* its check failed `fall` times */
-	SERVER_EJECTED,  /* passive signs; comes back by a probe that goes as far as the failure did */
+	SERVER_EJECTED,  /* passive signs; a probe that goes as far as the failure brings it back */
 	SERVER_PROBING,  /* ejected, and one real transaction at a time may try it */
 	SERVER_UNUSABLE, /* it answers, but lacks what the config demands */
 	SERVER_STATES
@@ -137,9 +144,21 @@ const char *server_state_name(enum server_state state);
 
 /* Why, in a word for logs and screens; the sentence is in the event's log line. */
 enum server_reason {
-	REASON_NONE, REASON_CHECK_CONNECT, REASON_CHECK_TIMEOUT, REASON_CHECK_REPLY, REASON_CHECK_PASSED,
-	REASON_CONNECT_FAILURES, REASON_TIMEOUTS, REASON_BROKEN, REASON_OWN_TROUBLE, REASON_PROBE_PASSED,
-	REASON_PROBE_FAILED, REASON_PROBING, REASON_NO_ADDRESS, REASON_BY_HAND, REASON_LAST_OF_TIER,
+	REASON_NONE,
+	REASON_CHECK_CONNECT,
+	REASON_CHECK_TIMEOUT,
+	REASON_CHECK_REPLY,
+	REASON_CHECK_PASSED,
+	REASON_CONNECT_FAILURES,
+	REASON_TIMEOUTS,
+	REASON_BROKEN,
+	REASON_OWN_TROUBLE,
+	REASON_PROBE_PASSED,
+	REASON_PROBE_FAILED,
+	REASON_PROBING,
+	REASON_NO_ADDRESS,
+	REASON_BY_HAND,
+	REASON_LAST_OF_TIER,
 	SERVER_REASONS
 };
 const char *server_reason_name(enum server_reason reason);
@@ -151,9 +170,11 @@ struct verdict {
 	uint32_t epoch;  /* counts changes; wraps */
 };
 struct verdict board_verdict(const struct board *board, int server);
-void board_judge(struct board *board, int server, const struct verdict *verdict); /* epoch is set here */
+/* The epoch is set here: one more when anything differs. */
+void board_judge(struct board *board, int server, const struct verdict *verdict);
 
-/* The token of a probing server: control grants one, a worker takes it (true for one taker only). */
+/* The token of a probing server: control grants one, a worker takes it (true for one taker only).
+ * A verdict of another state takes back a token that nobody took. */
 void board_grant_probe(struct board *board, int server);
 bool board_take_probe(struct board *board, int server);
 
@@ -174,7 +195,8 @@ uint32_t board_offered(const struct board *board, int server, uint64_t *size_r);
 /* Addresses of a server: control writes (after looking the name up), workers read. */
 #define BOARD_ADDRESSES 16
 void board_addresses(struct board *board, int server, const struct addr *addr, unsigned count);
-unsigned board_addresses_of(const struct board *board, int server, struct addr addr_r[BOARD_ADDRESSES]);
+unsigned board_addresses_of(
+	const struct board *board, int server, struct addr addr_r[BOARD_ADDRESSES]);
 
 /* ---- log rings: one writer (the row's process), one reader (control), also of a dead row ---- */
 
@@ -189,10 +211,10 @@ size_t board_log_drain(struct board *board, int row, struct buf *into, size_t ma
 void board_ask_reload(struct board *board, bool force);
 bool board_reload_asked(struct board *board, bool *force_r); /* takes the request; master only */
 void board_reload_done(struct board *board, unsigned generation, bool good, const char *message);
-/* Sequence number of the last answer, its success and message. */
+/* Sequence number of the last answer (0: none yet), its success and message. */
 unsigned board_reload_answer(const struct board *board, bool *good_r, char message_r[512]);
-unsigned board_generation(const struct board *board);
-void board_ask_stop(struct board *board); /* a drain of everything, as by SIGTERM */
+unsigned board_generation(const struct board *board); /* of the last good answer; 0: none yet */
+void board_ask_stop(struct board *board);             /* a drain of everything, as by SIGTERM */
 bool board_stop_asked(const struct board *board);
 
 #endif

@@ -25,6 +25,8 @@ static void set_tick(struct load *load)
 {
 	int64_t now = net_now(load->loop), due = NEVER;
 	struct load_item *item;
+	if (load->stopping && !STAILQ_EMPTY(&load->waiting))
+		due = now; /* they are given up */
 	if (may_begin(load) && load->setup.rate && load->next_new > now)
 		due = load->next_new;
 	STAILQ_FOREACH (item, &load->waiting, next) {

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#include "base/json.h"
+
 enum log_type { TYPE_TEXT, TYPE_INT, TYPE_BOOL, TYPE_LIST, TYPE_MSEC };
 
 static const struct {
@@ -51,17 +53,25 @@ void log_begin(struct log_line *line, struct buf *buf, int64_t wall, enum log_ev
 
 	buf_reset(buf);
 	line->buf = buf;
-	json_begin(&line->json, buf);
-	json_open(&line->json, NULL, '{');
-	json_string(&line->json, fields[LOG_time].name, when);
-	json_string(&line->json, fields[LOG_event].name, log_event_name(event));
+	struct json json;
+	json_begin(&json, buf);
+	json_open(&json, NULL, '{');
+	json_text(&json, fields[LOG_time].name, span_of(when));
+	json_text(&json, fields[LOG_event].name, span_of(log_event_name(event)));
+}
+
+/* The writer goes on behind a field: only its comma is remembered between two calls. */
+static struct json writer_of(struct log_line *line)
+{
+	return (struct json){.out = line->buf, .comma = true};
 }
 
 void log_text(struct log_line *line, enum log_field field, struct span value)
 {
 	const char *name = field_of(field, TYPE_TEXT);
+	struct json json = writer_of(line);
 	if (value.len)
-		json_text(&line->json, name, value);
+		json_text(&json, name, value);
 }
 
 void log_string(struct log_line *line, enum log_field field, const char *value)
@@ -71,31 +81,36 @@ void log_string(struct log_line *line, enum log_field field, const char *value)
 
 void log_int(struct log_line *line, enum log_field field, int64_t value)
 {
-	json_int(&line->json, field_of(field, TYPE_INT), value);
+	struct json json = writer_of(line);
+	json_int(&json, field_of(field, TYPE_INT), value);
 }
 
 void log_bool(struct log_line *line, enum log_field field, bool value)
 {
-	json_bool(&line->json, field_of(field, TYPE_BOOL), value);
+	struct json json = writer_of(line);
+	json_bool(&json, field_of(field, TYPE_BOOL), value);
 }
 
 void log_msec(struct log_line *line, enum log_field field, int64_t usec)
 {
-	json_msec(&line->json, field_of(field, TYPE_MSEC), usec);
+	struct json json = writer_of(line);
+	json_msec(&json, field_of(field, TYPE_MSEC), usec);
 }
 
 void log_list(
 	struct log_line *line, enum log_field field, const struct span *values, unsigned count)
 {
-	json_open(&line->json, field_of(field, TYPE_LIST), '[');
+	struct json json = writer_of(line);
+	json_open(&json, field_of(field, TYPE_LIST), '[');
 	for (unsigned i = 0; i < count; i++)
-		json_text(&line->json, NULL, values[i]);
-	json_close(&line->json, ']');
+		json_text(&json, NULL, values[i]);
+	json_close(&json, ']');
 }
 
 struct span log_finish(struct log_line *line)
 {
-	json_close(&line->json, '}');
+	struct json json = writer_of(line);
+	json_close(&json, '}');
 	return buf_span(line->buf);
 }
 

@@ -18,7 +18,6 @@
 #ifndef BOARD_LOGLINE_H
 #define BOARD_LOGLINE_H
 
-#include "base/json.h"
 #include "board/board.h"
 
 /* LOG_EVENT(id, "name", "when it is written") */
@@ -97,8 +96,7 @@ enum log_field {
 };
 
 struct log_line {
-	struct buf *buf;
-	struct json json;
+	struct buf *buf; /* holds the line so far; each piece continues it with a comma */
 };
 
 /* Start a line in `buf` (which is emptied).  `wall` from sys_wall(). */

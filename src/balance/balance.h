@@ -10,11 +10,12 @@
 
 /* One server that may be picked: up, in the lowest tier that has any, not tried yet, capable. */
 struct candidate {
-	uint32_t weight;  /* > 0; configured weight x 256, slow start applied */
-	uint32_t live;    /* transactions in progress, over all workers */
-	int64_t latency;  /* peak-sensitive moving average of a transaction's time, usec; 0: unknown */
-	uint64_t id;      /* stable over reloads and machines: hash of pool and server name */
-	int64_t *credit;  /* the caller's cell; starts at 0, and again after an outage */
+	uint32_t weight; /* > 0; configured weight x 256, slow start applied */
+	uint32_t live;   /* transactions in progress, over all workers */
+	int64_t latency; /* peak-sensitive moving average of a transaction's time, usec; 0: unknown
+			  */
+	uint64_t id;     /* stable over reloads and machines: hash of pool and server name */
+	int64_t *credit; /* the caller's cell; starts at 0, and again after an outage */
 };
 
 struct balance_ops {

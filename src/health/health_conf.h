@@ -4,6 +4,7 @@
 #ifndef HEALTH_HEALTH_CONF_H
 #define HEALTH_HEALTH_CONF_H
 
+#include "base/when.h"
 #include "conf/conf.h"
 
 enum health_script { HEALTH_SMTP, HEALTH_TCP, HEALTH_NONE };

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -136,6 +137,15 @@ void sys_unwatch(struct sys *sys, int fd)
 		}
 	}
 	assert(!"sys_unwatch() of a descriptor that is not watched");
+}
+
+bool sys_peer_is_ours(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || len != sizeof(peer))
+		return false;
+	return peer.uid == 0 || peer.uid == geteuid();
 }
 
 /* ---- wakes ---- */

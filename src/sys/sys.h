@@ -106,5 +106,7 @@ void sys_resolve(struct sys *sys, const char *name, sys_answer_fn *answered, voi
 typedef void sys_watch_fn(void *arg);
 void sys_watch(struct sys *sys, int fd, sys_watch_fn *ready, void *arg); /* level-triggered, read */
 void sys_unwatch(struct sys *sys, int fd);
+/* Whether the other end of a connected unix socket is root or runs as our own user (SO_PEERCRED). */
+bool sys_peer_is_ours(int fd);
 
 #endif

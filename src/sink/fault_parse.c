@@ -297,8 +297,11 @@ enum err faults_lines(struct faults *faults, struct span lines, struct err_text 
 {
 	for (unsigned number = 1; lines.len > 0; number++) {
 		size_t end = span_find(lines, '\n');
-		struct span line = span_trim((struct span){.at = lines.at, .len = end});
+		struct span line = {.at = lines.at, .len = end};
 		lines = span_from(lines, end < lines.len ? end + 1 : end);
+		if (end > 0 && line.at[end - 1] == '\r')
+			line.len--;
+		line = span_trim(line);
 		if (line.len == 0 || line.at[0] == '#')
 			continue;
 		if (span_starts_nocase(line, "--"))

@@ -8,10 +8,10 @@
  *                         |                                    |
  *                 reply, greeted, ended            push commands, ended, timer
  *
- * A reply counts as an answer only to a command that had been given to the stream when the reply
- * was read.  So commands that the owner queues in a callback wait until everything that was read
- * is consumed, and an idle conversation is read once more before the first command goes out: what
- * an idle server says must never be taken for the next client's answer.
+ * A reply counts as an answer only to a command that had left when the reply was read.  So commands
+ * that the owner queues in a callback wait until everything that was read is consumed, and what
+ * comes while the first command of all still lies in our hands came unasked: what an idle server
+ * says must never be taken for the next client's answer.
  */
 #include "talk/client_private.h"
 
@@ -26,10 +26,10 @@ static bool is_open(const struct talk_client *talk)
 	return talk->stream && !talk->freed;
 }
 
-/* Nothing is asked and nothing is being sent. */
+/* The server has not been asked anything, as far as it can know. */
 static bool is_idle(const struct talk_client *talk)
 {
-	return talk->asked == 0 && !talk->body_open;
+	return (talk->asked == 0 || talk->unheard) && !talk->body_open;
 }
 
 /* ---- the end ---- */
@@ -94,8 +94,15 @@ void talk_end(struct talk_client *talk, enum talk_close why, const struct smtp_r
 	talk->ops->ended(talk->arg, &end);
 }
 
+static enum talk_close farewell(const struct talk_client *talk)
+{
+	if (talk->stage == STAGE_GREET)
+		return CLOSE_GREETING_REFUSED;
+	return talk->body_open ? CLOSE_PEER_CLOSED : CLOSE_STALE;
+}
+
 /* Bytes that answer nothing.  A server that leaves says so before it closes (RFC 5321 3.8). */
-static void end_unasked(struct talk_client *talk)
+void talk_end_unasked(struct talk_client *talk)
 {
 	struct buf words = {0};
 	struct smtp_reply reply;
@@ -107,12 +114,11 @@ static void end_unasked(struct talk_client *talk)
 		return;
 	}
 	smtp_reply_text(&reply, &words);
-	talk_end(talk, talk->body_open ? CLOSE_PEER_CLOSED : CLOSE_STALE, NULL, "said %u %s",
-		reply.code, buf_string(&words));
+	talk_end(talk, farewell(talk), &reply, "said %u %s", reply.code, buf_string(&words));
 	buf_clear(&words);
 }
 
-static void end_closed(struct talk_client *talk)
+void talk_end_closed(struct talk_client *talk)
 {
 	bool reset = talk->failed || talk->unwritable;
 	const char *how = reset ? "connection lost" : "closed the connection";
@@ -145,8 +151,10 @@ void talk_push(struct talk_client *talk)
 			talk->progress = now;
 		net_push(talk->stream, out);
 	}
-	if (talk->asked == 0 && asked > 0)
+	if (talk->asked == 0 && asked > 0) {
 		talk->since = now;
+		talk->unheard = !talk->body_open;
+	}
 	talk->asked = asked;
 	if (asked > 0)
 		talk->body_open = false;
@@ -176,22 +184,33 @@ static void take_reply(struct talk_client *talk, const struct smtp_client_event 
 		talk_end(talk, CLOSE_QUIT, NULL, "QUIT answered");
 }
 
+/* No server can have accepted a message whose end it hasn't got. */
+static bool is_lie(const struct talk_client *talk, const struct smtp_client_event *event)
+{
+	return event->phase == PHASE_END && smtp_reply_class(&event->reply) == 2 &&
+	       smtp_client_fate(talk->smtp) != FATE_ENDED;
+}
+
 /* False when there is nothing more to take for now. */
 static bool consume_one(struct talk_client *talk)
 {
 	struct span unread = talk_input_unread(&talk->in);
 	struct smtp_client_event event;
 
-	if (talk->asked == 0) {
+	if (talk->asked == 0 || talk->unheard) {
 		if (unread.len > 0)
-			end_unasked(talk);
+			talk_end_unasked(talk);
 		return false;
 	}
 	talk_input_eat(&talk->in, smtp_client_next(talk->smtp, unread, &event));
 	switch (event.kind) {
 	case CLI_REPLY:
-		take_reply(talk, &event);
-		return true;
+		if (!is_lie(talk, &event)) {
+			take_reply(talk, &event);
+			return true;
+		}
+		talk_end(talk, CLOSE_POISONED, NULL, "accepted a message before its end");
+		return false;
 	case CLI_POISONED:
 		talk_end(talk, CLOSE_POISONED, NULL, "malformed reply to %s",
 			smtp_phase_name(phase_at_end(talk)));
@@ -239,7 +258,7 @@ static void read_on(struct talk_client *talk)
 static void conclude(struct talk_client *talk)
 {
 	if (is_open(talk) && talk->eof)
-		end_closed(talk);
+		talk_end_closed(talk);
 	if (!is_open(talk))
 		return;
 	if (talk_input_len(&talk->in) == 0)
@@ -296,6 +315,7 @@ static void on_sent(void *arg, size_t taken)
 {
 	struct talk_client *talk = arg;
 
+	talk->unheard = false;
 	talk->progress = net_now(talk->loop);
 	smtp_client_sent(talk->smtp, taken);
 	set_timer(talk);
@@ -404,22 +424,10 @@ struct smtp_client *talk_client_smtp(struct talk_client *talk)
 	return talk->smtp;
 }
 
-/* The last look before an idle conversation is used: whatever is there came unasked. */
-static bool has_spoken(struct talk_client *talk)
-{
-	if (talk_input_len(&talk->in) == 0 && !talk->eof && read_once(talk) == IO_AGAIN)
-		talk_input_clear(&talk->in);
-	return talk_input_len(&talk->in) > 0 || talk->eof;
-}
-
 void talk_client_go(struct talk_client *talk)
 {
 	if (talk->busy || talk->stage != STAGE_READY)
 		return; /* a callback ends with a push; after the end nothing matters */
-	if (is_idle(talk) && has_spoken(talk)) {
-		kick(talk);
-		return;
-	}
 	talk_push(talk);
 	set_timer(talk);
 }
@@ -443,15 +451,14 @@ size_t talk_client_unsent(const struct talk_client *talk)
 {
 	if (!talk->stream)
 		return 0;
-	return net_unsent(talk->stream) + smtp_client_out(talk->smtp)->len +
-	       smtp_client_held(talk->smtp);
+	return net_unsent(talk->stream) + smtp_client_out(talk->smtp)->len;
 }
 
 bool talk_client_clean(const struct talk_client *talk)
 {
 	return talk->stage == STAGE_READY && is_idle(talk) && !talk->eof && !talk->unwritable &&
 	       smtp_client_outstanding(talk->smtp) == 0 && talk_client_unsent(talk) == 0 &&
-	       talk_input_len(&talk->in) == 0;
+	       smtp_client_held(talk->smtp) == 0 && talk_input_len(&talk->in) == 0;
 }
 
 int64_t talk_client_time_connect(const struct talk_client *talk)

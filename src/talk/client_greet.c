@@ -101,7 +101,7 @@ void talk_greet(struct talk_client *talk, const struct smtp_client_event *event)
 {
 	/* What stands behind it can't answer what we haven't said yet. */
 	if (talk_input_len(&talk->in) > 0)
-		talk_end(talk, CLOSE_POISONED, NULL, "said more than was asked in its greeting");
+		talk_end_unasked(talk);
 	else if (event->phase == PHASE_EHLO)
 		hello_answered(talk, &event->reply);
 	else if (event->reply.code == 220)

@@ -46,6 +46,7 @@ struct talk_client {
 	int64_t leave_by; /* QUIT: when patience ends */
 
 	unsigned asked; /* outstanding commands that were given to the stream, not only queued */
+	bool unheard;   /* and nothing of them has gone to the kernel, nor anything before them */
 	bool body_open; /* 354 was read and the end of data isn't queued */
 	bool answered;
 	bool busy;       /* inside a callback from the net */
@@ -60,6 +61,9 @@ extern const struct net_stream_ops talk_stream_ops;
 /* Over: tell the owner, unless it has freed the talk.  `reply` may be NULL. */
 void talk_end(struct talk_client *talk, enum talk_close why, const struct smtp_reply *reply,
 	const char *format, ...) PRINTF_LIKE(4, 5);
+/* The server has spoken without being asked; it has closed, or the socket failed. */
+void talk_end_unasked(struct talk_client *talk);
+void talk_end_closed(struct talk_client *talk);
 /* Give what SMTP has ready to the stream. */
 void talk_push(struct talk_client *talk);
 

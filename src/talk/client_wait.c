@@ -89,7 +89,7 @@ void talk_waited_enough(struct talk_client *talk)
 	else if (phase == PHASE_CONNECT)
 		talk_connect_next(talk, CLOSE_CONNECT_TIMEOUT, "timed out");
 	else if (talk->unwritable)
-		talk_end(talk, CLOSE_RESET, NULL, "connection lost");
+		talk_end_closed(talk);
 	else if (unsent(talk) && (phase == PHASE_BODY || phase == PHASE_END))
 		talk_end(talk, CLOSE_TIMEOUT, NULL, "timed out sending the body");
 	else

@@ -408,6 +408,13 @@ void talk_server_go(struct talk_server *talk)
 	resume(talk);
 }
 
+void talk_server_flush(struct talk_server *talk)
+{
+	push(talk);
+	if (talk->stream)
+		net_flush(talk->stream);
+}
+
 void talk_server_pause(struct talk_server *talk, bool paused)
 {
 	if (talk->paused == paused)

@@ -16,6 +16,11 @@ static double percent(uint64_t part, uint64_t whole)
 	return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
+static ull not_accepted(const struct load_totals *load)
+{
+	return load->failed + load->given_up;
+}
+
 static uint64_t sum_accepted(const struct demo_parts *parts)
 {
 	uint64_t sum = 0;
@@ -88,8 +93,7 @@ static void show_line(const struct demo_parts *parts, const struct load_totals *
 		printf("  %s %llu (%.1f %%)", sink->name, (ull)sink->totals->accepted,
 			percent(sink->totals->accepted, all));
 	}
-	printf("  deferred %llu  failed %llu\n", (ull)load->deferred,
-		(ull)(load->failed + load->given_up));
+	printf("  deferred %llu  failed %llu\n", (ull)load->deferred, not_accepted(load));
 }
 
 void demo_show_progress(struct demo_show *show, const struct demo_wishes *wishes,
@@ -103,8 +107,7 @@ void demo_show_progress(struct demo_show *show, const struct demo_wishes *wishes
 	} else {
 		erase(show);
 		show_table(show, parts);
-		printf("deferred %llu, failed %llu\n", (ull)load->deferred,
-			(ull)(load->failed + load->given_up));
+		printf("deferred %llu, failed %llu\n", (ull)load->deferred, not_accepted(load));
 		show->drawn++;
 	}
 	fflush(stdout);

@@ -11,8 +11,6 @@
 #include "bin/sink_cmd.h"
 #include "sys/real.h"
 
-enum { LISTEN_MAX = 64 };
-
 static const char help[] =
 	"Usage: mailweir sink [options]\n"
 	"A throwaway SMTP server that takes every message, and misbehaves to order.\n"
@@ -91,8 +89,8 @@ static const struct option options[] = {
 
 struct wishes {
 	struct sink_run run;
-	struct addr listen[LISTEN_MAX];
-	int listeners[LISTEN_MAX];
+	struct addr listen[SINK_LISTENERS];
+	int listeners[SINK_LISTENERS];
 	int listen_count;
 	uint32_t without; /* extensions taken away */
 	struct buf faults;
@@ -115,8 +113,8 @@ static enum err read_offer(struct span words, uint32_t *caps_r, struct err_text 
 
 static enum err read_listen(struct wishes *wishes, struct span value, struct err_text *why)
 {
-	if (wishes->listen_count == LISTEN_MAX)
-		return err_set(why, ERR_RANGE, "at most %d times --listen", LISTEN_MAX);
+	if (wishes->listen_count == SINK_LISTENERS)
+		return err_set(why, ERR_RANGE, "at most %d times --listen", SINK_LISTENERS);
 	if (addr_parse_port(value, &wishes->listen[wishes->listen_count]))
 		return err_set(why, ERR_SYNTAX, "\"%.*s\" is no ADDRESS:PORT", SPAN_ARG(value));
 	wishes->listen_count++;

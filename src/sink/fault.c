@@ -16,7 +16,7 @@ void faults_clear(struct faults *faults)
 	*faults = (struct faults){0};
 }
 
-static bool in_percent(unsigned percent, struct rng *rng)
+static bool in_percent(uint64_t percent, struct rng *rng)
 {
 	return percent >= 100 || rng_below(rng, 100) < percent;
 }

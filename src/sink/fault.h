@@ -65,7 +65,7 @@ struct fault {
 	uint64_t count; /* 0: no limit */
 	uint64_t every; /* 0: each time */
 	uint64_t after;
-	unsigned percent; /* 100: always */
+	uint64_t percent; /* 100: always */
 	uint64_t seen, done;
 };
 

@@ -145,17 +145,12 @@ static enum err fault_text(struct fault *fault, struct span given, struct err_te
 
 static bool limit_number(struct fault *fault, struct span name, struct span value)
 {
-	uint64_t number;
+	if (span_is(name, "percent"))
+		return span_to_u64(value, 100, &fault->percent);
 	uint64_t *to = span_is(name, "count")   ? &fault->count
 		       : span_is(name, "every") ? &fault->every
-		       : span_is(name, "after") ? &fault->after
-						: NULL;
-	if (to)
-		return span_to_u64(value, UINT32_MAX, to) && *to > 0;
-	if (!span_to_u64(value, 100, &number))
-		return false;
-	fault->percent = (unsigned)number;
-	return true;
+						: &fault->after;
+	return span_to_u64(value, UINT32_MAX, to) && *to > 0;
 }
 
 /* The length of "name=" if one of the limits begins here, else 0. */

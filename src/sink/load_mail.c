@@ -2,8 +2,6 @@
  * The load's messages: a small header of their own, then lines that all of them share, so that a
  * large message costs no memory.
  */
-#include <string.h>
-
 #include "sink/ledger.h"
 #include "sink/load_private.h"
 
@@ -15,7 +13,8 @@ struct chunk *load_mail_filler(struct chunk_pool *pool)
 		char *line = chunk->at + chunk->len;
 		for (unsigned i = 0; i < LOAD_LINE - 2; i++)
 			line[i] = words[i % (sizeof(words) - 1)];
-		memcpy(line + LOAD_LINE - 2, "\r\n", 2);
+		line[LOAD_LINE - 2] = '\r';
+		line[LOAD_LINE - 1] = '\n';
 		chunk->len += LOAD_LINE;
 	}
 	return chunk;

@@ -69,7 +69,7 @@ struct sink {
 	struct smtp_offer offer;
 	bool lax;
 	int ledger; /* -1: none */
-	struct net_listener **listeners;
+	struct net_listener *listeners[SINK_LISTENERS];
 	int listener_count;
 	struct rng rng;
 	struct faults faults;

@@ -2,6 +2,7 @@
  * The sink's house: it listens, keeps to its limit, writes messages down, and frees sessions
  * that have ended.
  */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -132,7 +133,7 @@ bool sink_commit(struct sink *sink, const struct session *session)
 
 static void listen_all(struct sink *sink, const struct sink_setup *setup)
 {
-	sink->listeners = mem_grow(NULL, (size_t)setup->listen_count, sizeof(*sink->listeners));
+	assert(setup->listen_count <= SINK_LISTENERS);
 	for (int i = 0; i < setup->listen_count; i++) {
 		struct net_listener *listener =
 			net_listen(sink->loop, setup->listen_first + i, accepted, sink);
@@ -212,7 +213,6 @@ void sink_free(struct sink **sinkp)
 	net_timer_clear(sink->loop, &sink->reaper);
 	for (int i = 0; i < sink->listener_count; i++)
 		net_listener_close(&sink->listeners[i]);
-	free(sink->listeners);
 	faults_clear(&sink->faults);
 	if (sink->ledger >= 0)
 		sys_file_close(sink->ledger);

@@ -21,6 +21,8 @@
 	(SMTP_CAP_PIPELINING | SMTP_CAP_SIZE | SMTP_CAP_8BITMIME | SMTP_CAP_SMTPUTF8 |             \
 		SMTP_CAP_DSN | SMTP_CAP_CHUNKING | SMTP_CAP_ENHANCED | SMTP_CAP_HELP)
 
+#define SINK_LISTENERS 64 /* at most */
+
 struct sink;
 
 /* Counted by one sink; may lie in memory that other processes read. */

@@ -51,6 +51,8 @@ struct talk_server *talk_server_new(struct net_loop *loop, struct sys_sock *sock
 	const struct talk_server_ops *ops, void *arg);
 struct smtp_server *talk_server_smtp(struct talk_server *talk);
 void talk_server_go(struct talk_server *talk); /* replies were given: send them, read on */
+/* Hand what was replied to the kernel now, not at the turn's end. */
+void talk_server_flush(struct talk_server *talk);
 void talk_server_pause(struct talk_server *talk, bool paused);
 bool talk_server_gone(const struct talk_server *talk); /* hung up or closed: nobody hears us */
 size_t talk_server_unsent(const struct talk_server *talk);

@@ -105,9 +105,8 @@ bool net_turn(struct net_loop *loop)
 	loop->turn++;
 	for (int i = 0; i < count; i++) {
 		struct net_polled *polled = events[i].owner;
-		assert(polled);
-		if (!polled->dead)
-			polled->polled_ops->event(polled, events[i].ready);
+		assert(polled && !polled->dead);
+		polled->polled_ops->event(polled, events[i].ready);
 	}
 	if (woken && loop->woken)
 		loop->woken(loop->woken_arg);

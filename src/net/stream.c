@@ -49,7 +49,7 @@ static void stream_fail(struct net_stream *stream, int err)
 {
 	stream->read_err = stream->write_err = err;
 	stream->broken_told = true; /* by connected() */
-	stream->readable = false;
+	stream->readable = stream->hung = false;
 	chain_clear(&stream->out);
 	if (stream->sock)
 		sys_close(&stream->sock, false);
@@ -82,7 +82,7 @@ static void stream_visit(struct net_polled *polled)
 		return;
 	if (wants_reading(stream))
 		stream->ops->readable(stream->arg);
-	if (!polled->dead && stream->hung && !stream->hung_told && stream->sock) {
+	if (!polled->dead && stream->hung && !stream->hung_told) {
 		stream->hung_told = true;
 		if (stream->ops->hangup)
 			stream->ops->hangup(stream->arg);

@@ -48,7 +48,7 @@ static void heap_add(struct net_loop *loop, struct net_timer *timer)
 	if (count >= loop->timers.room) {
 		loop->timers.room = loop->timers.room ? loop->timers.room * 2 : 64;
 		loop->timers.heap =
-			mem_grow(loop->timers.heap, loop->timers.room, sizeof(*loop->timers.heap));
+			mem_grow(loop->timers.heap, loop->timers.room, sizeof(struct net_timer *));
 	}
 	timer->queued = timer->due;
 	heap_put(loop, count, timer);

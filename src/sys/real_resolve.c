@@ -61,11 +61,6 @@ static void question_add(struct question *ask, const void *bytes, int len)
 		real_addr_ip6(bytes, &addr);
 	else
 		return;
-	/* A hosts file may name one twice, and then that one would get a double share. */
-	for (unsigned i = 0; i < ask->count; i++) {
-		if (addr_host_eq(&ask->addr[i], &addr))
-			return;
-	}
 	if (ask->count < sizeof(ask->addr) / sizeof(ask->addr[0]))
 		ask->addr[ask->count++] = addr;
 }

@@ -143,7 +143,7 @@ static void test_out_of_descriptors_waits_without_spinning(void **state)
 		assert_true(net_turn(host->world.loop));
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 	assert_int_equal(host->accepted, 0);
-	assert_true(turns >= 6 && turns <= 12); /* each 100 ms: a try, and the end of a pause */
+	assert_true(turns >= 3 && turns <= 12); /* each 100 ms: a try, and the end of a pause */
 
 	TURN_UNTIL(&host->world, host->accepted == 3);
 }

@@ -2,8 +2,10 @@
  * Inside the relay: one client's session and its current transaction.
  *
  *   session.c      the client's commands, one function a verb
- *   transaction.c  envelope, body and verdict of the message in progress
- *   attempt.c      the message's conversation with one server; asks commit.c at every turn
+ *   envelope.c     MAIL and RCPT of the message in progress
+ *   body.c         its body, up to the end of data
+ *   transaction.c  the way to a verdict over as many servers as it takes
+ *   attempt*.c     its conversation with one server; asks commit.c at every turn
  *   account.c      what is counted and logged of it
  *
  * A session and its transaction are one piece of memory: a transaction begins and ends many times
@@ -130,6 +132,7 @@ struct transaction {
 	unsigned attempts;
 	bool differed;              /* a replay got other answers for the recipients */
 	bool in_gap;                /* counted in the gauge */
+	struct net_timer patience;  /* with the present server, while the recipients wait */
 	struct net_timer answer_by; /* the recipients' */
 	struct buf last_reply;      /* the last server's 4yz that made us go on */
 	struct smtp_reply last;
@@ -180,43 +183,78 @@ void session_drain(struct session *session);  /* at a message border: 421 and cl
 void session_free(struct session *session);
 bool session_gone(const struct session *session);
 
-/* ---- transaction.c ---- */
-void transaction_init(struct session *session);
+static inline struct net_loop *session_loop(const struct session *session)
+{
+	return session->relay->world.loop;
+}
+
+/* ---- envelope.c ---- */
 void transaction_mail(struct session *session, const struct smtp_mail *mail);
 void transaction_rcpt(struct session *session, const struct smtp_rcpt *rcpt, unsigned slot);
+void transaction_recipient_answered(
+	struct session *session, struct recipient *recipient, const struct smtp_reply *reply);
+void transaction_mail_refused(struct session *session, const struct smtp_reply *reply);
+void transaction_tell_pending(struct session *session, const struct smtp_reply *reply);
+void transaction_timers(struct session *session); /* init them */
+
+/* ---- body.c ---- */
 void transaction_data(struct session *session, unsigned slot);
 void transaction_bdat(struct session *session); /* a chunk is about to come */
 void transaction_body(struct session *session, struct chunk *chunk, size_t at, size_t len);
 void transaction_flaw(struct session *session, enum smtp_flaw flaw);
 void transaction_body_end(struct session *session, unsigned slot, bool last, enum smtp_flaw flaw);
-/* The client gave it up (RSET, EHLO, QUIT, gone): `reason` for the log. */
-void transaction_abandon(struct session *session, const char *reason);
+void transaction_settle(struct session *session); /* a recipient's verdict is in */
+
+/* ---- transaction.c ---- */
+void transaction_init(struct session *session);
 bool transaction_open(const struct session *session);
 bool transaction_ended(const struct session *session); /* an attempt's end of data was queued */
-
-/* What the attempt reports. */
-void transaction_recipient_answered(
-	struct session *session, struct recipient *recipient, const struct smtp_reply *reply);
-void transaction_mail_refused(struct session *session, const struct smtp_reply *reply);
-void transaction_settle(struct session *session); /* a recipient's verdict is in */
+/* Start an attempt if there is none.  False: every way is exhausted. */
+bool transaction_ensure_attempt(struct session *session);
+/* This server is out: another one, as the row says. */
 void transaction_next(
 	struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
+/* The pool has no server for us. */
+void transaction_no_server(struct session *session, enum err err, const char *text);
+/* A server has decided; `reply` is NULL if the row is ambiguous. */
 void transaction_verdict(
 	struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
-void transaction_no_server(struct session *session, enum err err, const char *text);
+/* The client hears the verdict (`own`, or with SMTP_OWN_COUNT the one kept), and that was it. */
+void transaction_finish(struct session *session, enum smtp_own own, const char *reason);
+/* The client gave it up (RSET, EHLO, QUIT, gone): `reason` for the log. */
+void transaction_abandon(struct session *session, const char *reason);
+/* One of our replies; its text is valid until the next is made. */
+void transaction_own_reply(struct session *session, enum smtp_own own, const char *argument,
+	struct smtp_reply *reply_r);
 
 /* ---- attempt.c ---- */
 /* Ask the current pool for a server; the attempt goes on by itself. */
 void attempt_begin(struct session *session, int64_t deadline);
-void attempt_pump(struct session *session); /* send what may be sent now */
-/* A further piece of the body, while body_begun. */
-void attempt_body(struct session *session, struct chunk *chunk, size_t at, size_t len);
 /* End it without a verdict; notes `outcome`, gives the connection back as well as it can. */
 void attempt_cancel(struct session *session, enum pool_outcome outcome);
 /* End it with the verdict that the client has just heard. */
 void attempt_conclude(
 	struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
+/* This server is out; another one, if there is any.  `end`: how its connection ended, or NULL. */
+void attempt_elsewhere(struct session *session, const struct commit_row *row,
+	const struct talk_end *end, const struct smtp_reply *reply);
+/* MAIL was refused: once the replies to what was pipelined behind it are in, it is over. */
+void attempt_dregs(struct session *session);
+/* The server has taken half of the time that the client may be made to wait. */
+void attempt_lose_patience(struct session *session);
+static inline struct smtp_client *attempt_smtp(const struct attempt *attempt)
+{
+	return talk_client_smtp(attempt->loan->talk);
+}
+
+/* ---- attempt_send.c ---- */
+void attempt_pump(struct session *session); /* send what may be sent now */
+/* A further piece of the body, while body_begun. */
+void attempt_body(struct session *session, struct chunk *chunk, size_t at, size_t len);
 size_t attempt_backlog(const struct session *session); /* body octets not yet with the kernel */
+
+/* ---- attempt_reply.c ---- */
+void attempt_reply(void *session, const struct smtp_client_event *event);
 
 /* ---- account.c ---- */
 void account_count(struct session *session, enum metric metric, int64_t delta);

@@ -52,6 +52,8 @@ void attempt_conclude(
 {
 	struct attempt *attempt = &session->tx.attempt;
 	account_attempt(session, row, NULL, reply);
+	if (row->action == COMMIT_PASS)
+		account_passed(session, reply);
 	bool clean = attempt->end_sent && !row->drop;
 	conclude(session, row->outcome,
 		row->drop ? POOL_DROP

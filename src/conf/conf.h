@@ -237,10 +237,12 @@ struct conf_statement {
 	unsigned count;
 	struct arena *arena; /* the conf's: for what `to` points to */
 	struct conf_report *report;
+	struct conf *conf;
 };
 
-/* Read one value as any of the scalar types above (bounds and words from `row`, which need not
- * be in a table); false after it has reported. */
+/* Read one value as any of the scalar types above, CONF_NAME to CONF_REF included (bounds and
+ * words from `row`, which need not be in a table but must live as long as the conf); false after
+ * it has reported.  A CONF_REF is filled in later: `to` must stay where it is. */
 bool conf_value(struct conf_statement *statement, const struct conf_token *token,
 	const struct conf_directive *row, void *to);
 /* The name nearest to `text` among `count` ones, near enough to ask "did you mean"; else NULL. */

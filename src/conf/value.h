@@ -18,6 +18,7 @@ struct conf_block;
 		size_t count;                                                                      \
 		const struct conf_place *places; /* of each item */                                \
 		uint64_t words;                                                                    \
+		size_t room; /* private */                                                         \
 	}
 
 /* "14/s", "50000/day", "100000/month" (a month is 30 days). */

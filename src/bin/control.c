@@ -46,6 +46,7 @@ static void take_office(struct control *control)
 {
 	const struct control_setup *setup = &control->setup;
 	control->health = health_new(&(struct health_world){
+		.state = bin_settings_of(control->setup.conf)->state,
 		.loop = control->loop,
 		.board = setup->board,
 		.row = setup->row,
@@ -137,6 +138,7 @@ struct control *control_new(const struct control_setup *setup, struct err_text *
 		return NULL;
 	}
 	board_ready(setup->board, setup->row, true);
+	sys_wake(setup->sys, setup->master_row);
 	return control;
 }
 

@@ -44,7 +44,7 @@ static void checked(void *arg, const struct health_finding *finding)
 		board_add(board, server->health->world.row, server->column, M_SERVER_checks_failed,
 			1);
 	if (finding->caps)
-		board_offer(board, server->column, finding->caps, finding->size);
+		remember_offer(server, finding->caps, finding->size);
 	verdict_checked(server, finding);
 	plan_check(server);
 }
@@ -125,6 +125,7 @@ struct health *health_new(const struct health_world *world)
 	CONF_EACH(pool, conf_root(world->conf), "pool")
 	CONF_EACH(server, pool, "server")
 	begin_server(health, pool, server);
+	remember_begin(health);
 	net_timer_init(&health->tick, tick, health);
 	net_timer_set(world->loop, &health->tick, net_now(world->loop) + TICK);
 	return health;
@@ -136,6 +137,7 @@ void health_free(struct health **health_at)
 	if (!health)
 		return;
 	net_timer_clear(health->world.loop, &health->tick);
+	remember_end(health);
 	for (unsigned i = 0; i < health->servers; i++) {
 		struct health_server *server = &health->server[i];
 		check_free(&server->check);

@@ -18,7 +18,8 @@ struct health_world {
 	int row; /* control's */
 	const struct conf *conf;
 	const char *hostname;
-	uint64_t seed; /* jitter */
+	const char *state; /* directory for what outlives a restart; NULL: none */
+	uint64_t seed;     /* jitter */
 };
 
 struct health *health_new(const struct health_world *world);

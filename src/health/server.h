@@ -48,7 +48,8 @@ struct health {
 	struct rng rng;
 	struct health_server *server;
 	unsigned servers;
-	struct net_timer tick;
+	struct net_timer tick, save;
+	struct health_saving *saving; /* a job that runs */
 	struct buf line;
 };
 
@@ -56,6 +57,12 @@ struct health {
 void verdict_begin(struct health_server *server);
 void verdict_checked(struct health_server *server, const struct health_finding *finding);
 void verdict_tick(struct health_server *server); /* signs, ejections, probes, slow start */
+
+/* ---- remember.c ---- */
+void remember_end(struct health *health);
+void remember_begin(struct health *health); /* after the servers are made */
+/* A check has read this in EHLO: it goes to the board, and to the state directory. */
+void remember_offer(struct health_server *server, uint32_t caps, uint64_t size);
 
 /* ---- names.c ---- */
 void names_begin(struct health_server *server);

@@ -46,11 +46,15 @@ static inline void *shared_memory(size_t size)
 /* fork() for a child that does not outlive the test. */
 static inline pid_t fork_bound(void)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	assert_true(pid >= 0);
-	if (pid == 0)
+	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* It may have ended before we asked. */
+		if (getppid() != parent)
+			_exit(1);
+	}
 	return pid;
 }
 

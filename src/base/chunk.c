@@ -217,13 +217,13 @@ void chain_add(struct chain *chain, struct chunk *chunk, size_t at, size_t len)
 	STAILQ_INSERT_TAIL(&chain->pieces, last, next);
 }
 
-/* The chunk behind the last piece, if nobody but that piece holds it and it ends where the
- * chunk's bytes end: then no reader and no other chain can append to it. */
+/* The chunk behind the last piece, if nobody but that piece holds it: then no reader and no other
+ * chain can append to it. */
 static struct chunk *own_tail(const struct chain *chain)
 {
 	struct chain_piece *last = last_piece(chain);
 
-	if (!last || last->chunk->refs != 1 || last->at + last->len != last->chunk->len)
+	if (!last || last->chunk->refs != 1)
 		return NULL;
 	return chunk_tail(last->chunk) > 0 ? last->chunk : NULL;
 }

@@ -31,8 +31,15 @@ enum smtp_fate {
 enum smtp_client_kind {
 	CLI_MORE,
 	CLI_REPLY,    /* `reply` answers the command with `tag`; wire points into `in` */
-	CLI_POISONED, /* malformed, or a reply that nobody asked for: close, never reuse */
+	CLI_POISONED, /* malformed, or a reply that can't be to what was asked and has left: close,
+			 never reuse.  Sticky. */
 };
+
+/*
+ * A 4yz or 5yz inside a DATA body, whose end was not queued yet, comes as REPLY with phase BODY:
+ * stop, for the message is refused (the fate stays OPEN).  Nothing can be sent on the connection
+ * after it; smtp_client_body_cancel() says so.
+ */
 struct smtp_client_event {
 	enum smtp_client_kind kind;
 	enum smtp_phase phase; /* REPLY: of the command that is answered */
@@ -70,14 +77,14 @@ size_t smtp_client_held(const struct smtp_client *client);
 struct chain *smtp_client_out(struct smtp_client *client);
 /* Tell how many octets of the out chain the kernel has taken, in order. */
 void smtp_client_sent(struct smtp_client *client, size_t taken);
+/* Of the transaction whose MAIL was queued last. */
 enum smtp_fate smtp_client_fate(const struct smtp_client *client);
-/* Forget the fate of the finished transaction: called when a new MAIL is queued. */
 
 /* Next event out of the unread bytes; returns octets eaten. */
 size_t smtp_client_next(struct smtp_client *client, struct span in, struct smtp_client_event *event_r);
 /* Commands without a reply yet. */
 unsigned smtp_client_outstanding(const struct smtp_client *client);
-/* Phase of the oldest command without a reply: what a time-out is about. */
+/* Phase of the oldest command without a reply: what a time-out is about.  PHASE_BODY if none. */
 enum smtp_phase smtp_client_waits_for(const struct smtp_client *client);
 
 #endif

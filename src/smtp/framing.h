@@ -24,12 +24,17 @@ struct smtp_unframe {
  */
 size_t smtp_unframe_data(struct smtp_unframe *unframe, const struct smtp_server_rules *rules,
 	struct span in, struct span *body_r);
-/* The same checks over the octets of a chunk (RFC 3030); no dots, no end inside. */
-void smtp_unframe_chunk(struct smtp_unframe *unframe, const struct smtp_server_rules *rules, struct span in);
+/* The same checks over the octets of a chunk (RFC 3030); no dots, no end inside.  Returns how many
+ * octets stand in front of the first flaw. */
+size_t smtp_unframe_chunk(struct smtp_unframe *unframe, const struct smtp_server_rules *rules, struct span in);
 /* At the end of a BDAT message: a lone CR at the very end is a flaw too. */
 void smtp_unframe_end(struct smtp_unframe *unframe, const struct smtp_server_rules *rules);
 
-/* Append a piece of an unstuffed body to `out`, stuffed; *line_start_r must be true at first. */
+/* Index of the first CR, LF or NUL, or `len`. */
+size_t smtp_scan(const char *at, size_t len);
+
+/* Append a piece of an unstuffed body to `out`, stuffed: pieces of the same chunk, no copy.
+ * Zero-initialised stands at the beginning of a body. */
 struct smtp_stuff {
 	bool mid_line;  /* false: the next octet begins a line */
 	bool after_cr;

@@ -75,14 +75,22 @@ void session_out_clear(struct session *session)
 	chain_clear(&session->out);
 }
 
+/* Replies stay with smtp_server until they are sent: it tells early input by them. */
+static void take_replies(struct session *session)
+{
+	chain_move(&session->out, smtp_server_out(session->smtp));
+}
+
 void session_say(struct session *session, struct span octets)
 {
+	take_replies(session);
 	chain_add_copy(&session->out, octets.at, octets.len);
 }
 
 void session_send(struct session *session)
 {
 	int64_t latency = session->sink->faults.latency;
+	take_replies(session);
 	if (!session->stream || session->out.len == 0)
 		return;
 	/* The queue may be filled though the latency was just taken away. */
@@ -100,7 +108,6 @@ void session_end(struct session *session, enum net_close how)
 		return;
 	session->ending = true;
 	session->ending_how = how;
-	chain_move(&session->out, smtp_server_out(session->smtp));
 	net_pause(session->stream, true);
 	if (how == NET_CLOSE_NOW)
 		session_out_clear(session);

@@ -194,7 +194,8 @@ static struct chunk *input_room(struct session *session)
 /* Replies that the client doesn't read must not pile up. */
 static bool choke(struct session *session)
 {
-	if (session->ending || session->out.len + net_unsent(session->stream) < NET_HIGH)
+	size_t ready = session->out.len + smtp_server_out(session->smtp)->len;
+	if (session->ending || ready + net_unsent(session->stream) < NET_HIGH)
 		return false;
 	session->choked = true;
 	net_pause(session->stream, true);
@@ -214,7 +215,6 @@ static void session_work(struct session *session)
 		chunk_unref(&session->input);
 	if (session->ending)
 		return;
-	chain_move(&session->out, smtp_server_out(session->smtp));
 	session_send(session);
 	if (smtp_server_quitting(session->smtp) && smtp_server_pending(session->smtp) == 0)
 		session_end(session, NET_CLOSE_FLUSHED);

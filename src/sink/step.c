@@ -16,10 +16,8 @@
 
 /* ---- answers ---- */
 
-/* The oldest slot is always ours, so an answer leaves at once. */
 static void answered(struct session *session)
 {
-	chain_move(&session->out, smtp_server_out(session->smtp));
 	if (session->extra)
 		session_say(session,
 			(struct span){.at = session->extra->text, .len = session->extra->text_len});
@@ -283,7 +281,7 @@ static void answer_garbage(struct session *session, const struct fault *fault)
 {
 	struct smtp_reply refusal = {.code = 451, .wire = SPAN("451 4.3.0 Garbage\r\n")};
 	if (session->step.phase != FAULT_AT_BANNER) {
-		chain_move(&session->out, smtp_server_out(session->smtp));
+		session_say(session, (struct span){0}); /* what was answered before */
 		smtp_server_reply(session->smtp, session->step.slot, &refusal);
 		chain_clear(smtp_server_out(session->smtp));
 	}

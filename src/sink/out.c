@@ -61,14 +61,14 @@ static void late_add(struct session *session, int64_t latency)
 	STAILQ_INSERT_TAIL(&session->late, late, next);
 }
 
-void session_out_init(struct session *session)
+void sink_session_out_init(struct session *session)
 {
 	chain_init(&session->out, net_chunks(session->sink->loop));
 	STAILQ_INIT(&session->late);
 	net_timer_init(&session->late_due, late_due, session);
 }
 
-void session_out_clear(struct session *session)
+void sink_session_out_clear(struct session *session)
 {
 	net_timer_clear(session->sink->loop, &session->late_due);
 	late_drop(session);
@@ -81,13 +81,13 @@ static void take_replies(struct session *session)
 	chain_move(&session->out, smtp_server_out(session->smtp));
 }
 
-void session_say(struct session *session, struct span octets)
+void sink_session_say(struct session *session, struct span octets)
 {
 	take_replies(session);
 	chain_add_copy(&session->out, octets.at, octets.len);
 }
 
-void session_send(struct session *session)
+void sink_session_send(struct session *session)
 {
 	int64_t latency = session->sink->faults.latency;
 	take_replies(session);
@@ -100,7 +100,7 @@ void session_send(struct session *session)
 		net_push(session->stream, &session->out);
 }
 
-void session_end(struct session *session, enum net_close how)
+void sink_session_end(struct session *session, enum net_close how)
 {
 	if (session->ending && how != NET_CLOSE_NOW)
 		return;
@@ -110,9 +110,9 @@ void session_end(struct session *session, enum net_close how)
 	session->ending_how = how;
 	net_pause(session->stream, true);
 	if (how == NET_CLOSE_NOW)
-		session_out_clear(session);
+		sink_session_out_clear(session);
 	else
-		session_send(session);
+		sink_session_send(session);
 	if (STAILQ_EMPTY(&session->late))
 		close_now(session);
 }

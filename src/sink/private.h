@@ -85,12 +85,12 @@ bool sink_commit(struct sink *sink, const struct session *session);
 void sink_bury(struct sink *sink, struct session *session);
 
 /* ---- session.c ---- */
-struct session *session_new(struct sink *sink, struct sys_sock *sock);
-void session_greet(struct session *session);
-void session_free(struct session *session);
-void session_forget_faults(struct session *session);
+struct session *sink_session_new(struct sink *sink, struct sys_sock *sock);
+void sink_session_greet(struct session *session);
+void sink_session_free(struct session *session);
+void sink_session_forget_faults(struct session *session);
 /* Go on with what was read, and read on. */
-void session_resume(struct session *session);
+void sink_session_resume(struct session *session);
 
 /* ---- step.c ---- */
 void step_begin(struct session *session, const struct step *step);
@@ -98,11 +98,12 @@ void step_begin(struct session *session, const struct step *step);
 void step_interrupt(struct session *session, const struct fault *fault);
 
 /* ---- out.c ---- */
-void session_out_init(struct session *session);
-void session_out_clear(struct session *session);
-void session_say(struct session *session, struct span octets); /* with the next session_send() */
-void session_send(struct session *session);
+void sink_session_out_init(struct session *session);
+void sink_session_out_clear(struct session *session);
+void sink_session_say(
+	struct session *session, struct span octets); /* with the next sink_session_send() */
+void sink_session_send(struct session *session);
 /* What was said is still sent first, but with NET_CLOSE_NOW. */
-void session_end(struct session *session, enum net_close how);
+void sink_session_end(struct session *session, enum net_close how);
 
 #endif

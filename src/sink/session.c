@@ -123,7 +123,7 @@ static bool on_event(struct session *session, const struct smtp_server_event *ev
 		break;
 	case SRV_BROKEN:
 		session->sink->totals->broken++;
-		session_end(session, NET_CLOSE_FLUSHED);
+		sink_session_end(session, NET_CLOSE_FLUSHED);
 		return false;
 	}
 	return true;
@@ -140,8 +140,8 @@ static void idle_fire(void *arg)
 		return;
 	step_interrupt(session, fault);
 	if (fault->kind == FAULT_REPLY)
-		session_end(session, NET_CLOSE_FLUSHED);
-	session_send(session);
+		sink_session_end(session, NET_CLOSE_FLUSHED);
+	sink_session_send(session);
 }
 
 static void idle_begin(struct session *session)
@@ -202,7 +202,7 @@ static bool choke(struct session *session)
 	return true;
 }
 
-static void session_work(struct session *session)
+static void sink_session_work(struct session *session)
 {
 	bool more = true;
 	while (more && !busy(session) && !choke(session)) {
@@ -215,51 +215,51 @@ static void session_work(struct session *session)
 		chunk_unref(&session->input);
 	if (session->ending)
 		return;
-	session_send(session);
+	sink_session_send(session);
 	if (smtp_server_quitting(session->smtp) && smtp_server_pending(session->smtp) == 0)
-		session_end(session, NET_CLOSE_FLUSHED);
+		sink_session_end(session, NET_CLOSE_FLUSHED);
 	else if (session->finished && !busy(session) && smtp_server_between(session->smtp))
 		idle_begin(session);
 }
 
-static void session_read(struct session *session)
+static void sink_session_read(struct session *session)
 {
 	while (!busy(session)) {
 		switch (net_read(session->stream, input_room(session), NULL)) {
 		case IO_OK:
 			idle_end(session);
-			session_work(session);
+			sink_session_work(session);
 			break;
 		case IO_AGAIN:
 			if (unread(session).len == 0)
 				chunk_unref(&session->input);
 			return;
 		case IO_EOF:
-			session_end(session, NET_CLOSE_FLUSHED);
+			sink_session_end(session, NET_CLOSE_FLUSHED);
 			return;
 		case IO_FAILED:
-			session_end(session, NET_CLOSE_NOW);
+			sink_session_end(session, NET_CLOSE_NOW);
 			return;
 		}
 	}
 }
 
-void session_resume(struct session *session)
+void sink_session_resume(struct session *session)
 {
 	if (busy(session)) {
 		if (session->stream)
-			session_send(session);
+			sink_session_send(session);
 		return;
 	}
 	net_pause(session->stream, false);
-	session_work(session);
+	sink_session_work(session);
 }
 
 /* ---- the stream's calls ---- */
 
 static void stream_readable(void *arg)
 {
-	session_read(arg);
+	sink_session_read(arg);
 }
 
 static void stream_drained(void *arg)
@@ -268,7 +268,7 @@ static void stream_drained(void *arg)
 	if (!session->choked)
 		return;
 	session->choked = false;
-	session_resume(session);
+	sink_session_resume(session);
 }
 
 static void stream_broken(void *arg, int err)
@@ -277,14 +277,14 @@ static void stream_broken(void *arg, int err)
 	(void)err;
 	/* The thought is finished first: a commit may be due. */
 	if (!session->thinking)
-		session_end(session, NET_CLOSE_NOW);
+		sink_session_end(session, NET_CLOSE_NOW);
 }
 
 static void stream_hangup(void *arg)
 {
 	struct session *session = arg;
 	if (session->stalled)
-		session_end(session, NET_CLOSE_NOW);
+		sink_session_end(session, NET_CLOSE_NOW);
 }
 
 static const struct net_stream_ops stream_ops = {
@@ -296,7 +296,7 @@ static const struct net_stream_ops stream_ops = {
 
 /* ---- making ---- */
 
-struct session *session_new(struct sink *sink, struct sys_sock *sock)
+struct session *sink_session_new(struct sink *sink, struct sys_sock *sock)
 {
 	struct session *session = mem_new(sizeof(*session));
 	struct smtp_server_rules rules = {
@@ -310,28 +310,28 @@ struct session *session_new(struct sink *sink, struct sys_sock *sock)
 	session->smtp = smtp_server_new(net_chunks(sink->loop), &rules);
 	net_timer_init(&session->idle, idle_fire, session);
 	net_timer_init(&session->think, NULL, session);
-	session_out_init(session);
+	sink_session_out_init(session);
 	return session;
 }
 
-void session_greet(struct session *session)
+void sink_session_greet(struct session *session)
 {
 	step_begin(session, &(struct step){.phase = FAULT_AT_BANNER});
-	session_send(session);
+	sink_session_send(session);
 }
 
-void session_forget_faults(struct session *session)
+void sink_session_forget_faults(struct session *session)
 {
 	session->body_fault = session->extra = NULL;
 	idle_end(session);
 }
 
-void session_free(struct session *session)
+void sink_session_free(struct session *session)
 {
 	struct net_loop *loop = session->sink->loop;
 	net_timer_clear(loop, &session->idle);
 	net_timer_clear(loop, &session->think);
-	session_out_clear(session);
+	sink_session_out_clear(session);
 	if (session->stream)
 		net_close(&session->stream, NET_CLOSE_RESET);
 	if (session->input)

@@ -21,7 +21,7 @@ static void reap(void *arg)
 	struct session *session;
 	while ((session = LIST_FIRST(&sink->dead))) {
 		LIST_REMOVE(session, next);
-		session_free(session);
+		sink_session_free(session);
 	}
 }
 
@@ -58,18 +58,18 @@ static void accepted(
 	sink->totals->sessions++;
 	if (!sock)
 		return;
-	struct session *session = session_new(sink, sock);
+	struct session *session = sink_session_new(sink, sock);
 	LIST_INSERT_HEAD(&sink->open, session, next);
 	sink->totals->open++;
 	if (full) {
 		sink->totals->over_limit++;
-		session_say(session, SPAN(OVER_LIMIT));
-		session_end(session, NET_CLOSE_FLUSHED);
+		sink_session_say(session, SPAN(OVER_LIMIT));
+		sink_session_end(session, NET_CLOSE_FLUSHED);
 	} else if (mute) {
 		session->stalled = true;
 		net_pause(session->stream, true);
 	} else {
-		session_greet(session);
+		sink_session_greet(session);
 	}
 }
 
@@ -170,7 +170,7 @@ void sink_set_faults(struct sink *sink, struct faults *faults)
 {
 	struct session *session;
 	LIST_FOREACH (session, &sink->open, next)
-		session_forget_faults(session);
+		sink_session_forget_faults(session);
 	faults_clear(&sink->faults);
 	sink->faults = *faults;
 	*faults = (struct faults){0};
@@ -208,7 +208,7 @@ void sink_free(struct sink **sinkp)
 	while ((session = LIST_FIRST(&sink->open))) {
 		LIST_REMOVE(session, next);
 		sink->totals->open--;
-		session_free(session);
+		sink_session_free(session);
 	}
 	net_timer_clear(sink->loop, &sink->reaper);
 	for (int i = 0; i < sink->listener_count; i++)

@@ -19,7 +19,7 @@
 static void answered(struct session *session)
 {
 	if (session->extra)
-		session_say(session,
+		sink_session_say(session,
 			(struct span){.at = session->extra->text, .len = session->extra->text_len});
 	session->extra = NULL;
 }
@@ -65,9 +65,9 @@ static void at_banner(struct session *session, const struct fault *reply)
 		banner_say(session);
 		return;
 	}
-	session_say(session, (struct span){.at = reply->text, .len = reply->text_len});
+	sink_session_say(session, (struct span){.at = reply->text, .len = reply->text_len});
 	if (reply->code >= 400)
-		session_end(session, NET_CLOSE_FLUSHED);
+		sink_session_end(session, NET_CLOSE_FLUSHED);
 }
 
 static void at_ehlo(struct session *session, const struct fault *reply)
@@ -262,16 +262,16 @@ void step_interrupt(struct session *session, const struct fault *fault)
 	session->sink->totals->faults++;
 	switch (fault->kind) {
 	case FAULT_DROP:
-		session_end(session, NET_CLOSE_FLUSHED);
+		sink_session_end(session, NET_CLOSE_FLUSHED);
 		return;
 	case FAULT_RESET:
-		session_end(session, NET_CLOSE_RESET);
+		sink_session_end(session, NET_CLOSE_RESET);
 		return;
 	case FAULT_STALL:
 		stall(session);
 		return;
 	default:
-		session_say(session, (struct span){.at = fault->text, .len = fault->text_len});
+		sink_session_say(session, (struct span){.at = fault->text, .len = fault->text_len});
 		return;
 	}
 }
@@ -281,7 +281,7 @@ static void answer_garbage(struct session *session, const struct fault *fault)
 {
 	struct smtp_reply refusal = {.code = 451, .wire = SPAN("451 4.3.0 Garbage\r\n")};
 	if (session->step.phase != FAULT_AT_BANNER) {
-		session_say(session, (struct span){0}); /* what was answered before */
+		sink_session_say(session, (struct span){0}); /* what was answered before */
 		smtp_server_reply(session->smtp, session->step.slot, &refusal);
 		chain_clear(smtp_server_out(session->smtp));
 	}
@@ -327,7 +327,7 @@ static void thought(void *arg)
 	struct session *session = arg;
 	session->thinking = false;
 	step_act(session);
-	session_resume(session);
+	sink_session_resume(session);
 }
 
 void step_begin(struct session *session, const struct step *step)

@@ -45,6 +45,25 @@ static bool wait_is_over(struct smtp_server *server)
 	return true;
 }
 
+/*
+ * RSET, QUIT, EHLO and HELO end a transaction, so they wait until every command before them has
+ * its reply: a recipient that is being asked about is answered first, and in order.
+ */
+static bool must_wait(const struct smtp_server *server, struct span in)
+{
+	static const char *const enders[] = {"RSET", "QUIT", "EHLO", "HELO"};
+
+	if (server->slots.asked == 0 || server->discarding || in.len == 0)
+		return false;
+	for (size_t i = 0; i < sizeof(enders) / sizeof(enders[0]); i++) {
+		size_t len = in.len < 4 ? in.len : 4;
+		struct span word = {.at = enders[i], .len = len};
+		if (span_eq_nocase((struct span){.at = in.at, .len = len}, word))
+			return true;
+	}
+	return false;
+}
+
 static size_t read_command(
 	struct smtp_server *server, struct span in, struct smtp_server_event *event_r)
 {
@@ -52,7 +71,7 @@ static size_t read_command(
 	struct span line;
 	size_t eaten;
 
-	if (server->slots.count >= SMTP_SLOTS_MAX)
+	if (server->slots.count >= SMTP_SLOTS_MAX || must_wait(server, in))
 		return 0;
 	eaten = smtp_server_line(server, in, &kind, &line);
 	server->partial = kind == SMTP_LINE_PARTIAL && (in.len > 0 || server->discarding);

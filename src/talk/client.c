@@ -94,19 +94,12 @@ void talk_end(struct talk_client *talk, enum talk_close why, const struct smtp_r
 	talk->ops->ended(talk->arg, &end);
 }
 
-static enum talk_close farewell(const struct talk_client *talk)
-{
-	if (talk->stage == STAGE_GREET)
-		return CLOSE_GREETING_REFUSED;
-	return talk->body_open ? CLOSE_PEER_CLOSED : CLOSE_STALE;
-}
-
 /* Bytes that answer nothing.  A server that leaves says so before it closes (RFC 5321 3.8). */
 void talk_end_unasked(struct talk_client *talk)
 {
 	struct buf words = {0};
 	struct smtp_reply reply;
-	bool broken = false;
+	bool broken = false, greeting = talk->stage == STAGE_GREET;
 
 	if (smtp_reply_parse(talk_input_unread(&talk->in), &reply, &broken) == 0 || broken ||
 		smtp_reply_class(&reply) != 4) {
@@ -114,7 +107,8 @@ void talk_end_unasked(struct talk_client *talk)
 		return;
 	}
 	smtp_reply_text(&reply, &words);
-	talk_end(talk, farewell(talk), &reply, "said %u %s", reply.code, buf_string(&words));
+	talk_end(talk, greeting ? CLOSE_GREETING_REFUSED : CLOSE_STALE, &reply, "said %u %s",
+		reply.code, buf_string(&words));
 	buf_clear(&words);
 }
 
@@ -171,7 +165,8 @@ static void take_reply(struct talk_client *talk, const struct smtp_client_event 
 {
 	unsigned left = smtp_client_outstanding(talk->smtp);
 
-	talk->asked = left < talk->asked ? left : talk->asked - 1;
+	if (talk->asked > 0) /* else it is a refusal inside the body */
+		talk->asked = left < talk->asked ? left : talk->asked - 1;
 	talk->since = net_now(talk->loop);
 	talk->answered = true;
 	if (event->phase == PHASE_DATA)
@@ -184,20 +179,13 @@ static void take_reply(struct talk_client *talk, const struct smtp_client_event 
 		talk_end(talk, CLOSE_QUIT, NULL, "QUIT answered");
 }
 
-/* No server can have accepted a message whose end it hasn't got. */
-static bool is_lie(const struct talk_client *talk, const struct smtp_client_event *event)
-{
-	return event->phase == PHASE_END && smtp_reply_class(&event->reply) == 2 &&
-	       smtp_client_fate(talk->smtp) != FATE_ENDED;
-}
-
 /* False when there is nothing more to take for now. */
 static bool consume_one(struct talk_client *talk)
 {
 	struct span unread = talk_input_unread(&talk->in);
 	struct smtp_client_event event;
 
-	if (talk->asked == 0 || talk->unheard) {
+	if (is_idle(talk)) {
 		if (unread.len > 0)
 			talk_end_unasked(talk);
 		return false;
@@ -205,12 +193,8 @@ static bool consume_one(struct talk_client *talk)
 	talk_input_eat(&talk->in, smtp_client_next(talk->smtp, unread, &event));
 	switch (event.kind) {
 	case CLI_REPLY:
-		if (!is_lie(talk, &event)) {
-			take_reply(talk, &event);
-			return true;
-		}
-		talk_end(talk, CLOSE_POISONED, NULL, "accepted a message before its end");
-		return false;
+		take_reply(talk, &event);
+		return true;
 	case CLI_POISONED:
 		talk_end(talk, CLOSE_POISONED, NULL, "malformed reply to %s",
 			smtp_phase_name(phase_at_end(talk)));

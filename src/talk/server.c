@@ -402,9 +402,12 @@ static void resume(struct talk_server *talk)
 		net_timer_set(talk->loop, &talk->kick, net_now(talk->loop));
 }
 
+/* Inside work() nothing leaves before all that was read is judged: what the client sent before it
+ * can have seen the reply is early (RFC 2920 3.1). */
 void talk_server_go(struct talk_server *talk)
 {
-	push(talk);
+	if (!talk->busy)
+		push(talk);
 	resume(talk);
 }
 

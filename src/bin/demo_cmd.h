@@ -29,8 +29,9 @@ struct demo_wishes {
 	uint64_t messages; /* 0: until told to end */
 	bool kill_one;
 	uint16_t port, admin_port;
-	int64_t run_for; /* NEVER: no limit */
-	unsigned rate;   /* without `messages` */
+	int64_t run_for;   /* NEVER: no limit */
+	unsigned sessions; /* of the load, in parallel */
+	unsigned rate;     /* without `messages` */
 	size_t size;
 	const char *log; /* of the balancer */
 };

@@ -38,7 +38,6 @@ static void checked(void *arg, const struct health_finding *finding)
 {
 	struct health_server *server = arg;
 	struct board *board = server->health->world.board;
-	check_free(&server->check);
 	board_add(board, server->health->world.row, server->column, M_SERVER_checks, 1);
 	if (finding->result == HEALTH_FAILED)
 		board_add(board, server->health->world.row, server->column, M_SERVER_checks_failed,
@@ -46,6 +45,7 @@ static void checked(void *arg, const struct health_finding *finding)
 	if (finding->caps)
 		remember_offer(server, finding->caps, finding->size);
 	verdict_checked(server, finding);
+	check_free(&server->check); /* the finding is part of it */
 	plan_check(server);
 }
 

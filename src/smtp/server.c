@@ -1,8 +1,8 @@
 /*
  * The conversation with a client: the calls of server.h, over the parts named in server_private.h.
  *
- * The surprise: whether input is early can be told exactly.  A reply that is still in `out` has
- * not left, so the client can't have read it; bytes that are there already were sent before.
+ * The surprise: input before a reply is told by where the reply is.  While it stands in `out` it
+ * has not left, so the client can't have read it; bytes that are there already were sent before.
  */
 #include "smtp/server_private.h"
 
@@ -35,33 +35,14 @@ void smtp_server_free(struct smtp_server **server)
 /* Whether the slot that reading waits for lets it go on. */
 static bool wait_is_over(struct smtp_server *server)
 {
-	if (server->wait == WAIT_NONE)
-		return true;
+	if (server->wait == WAIT_NONE || server->wait == WAIT_EARLY)
+		return server->wait == WAIT_NONE;
 	if (smtp_slot_find(server, server->turn))
 		return false;
 	if (server->wait == WAIT_LEFT && server->out.len > 0)
 		return false;
 	server->wait = WAIT_NONE;
 	return true;
-}
-
-/*
- * RSET, QUIT, EHLO and HELO end a transaction, so they wait until every command before them has
- * its reply: a recipient that is being asked about is answered first, and in order.
- */
-static bool must_wait(const struct smtp_server *server, struct span in)
-{
-	static const char *const enders[] = {"RSET", "QUIT", "EHLO", "HELO"};
-
-	if (server->slots.asked == 0 || server->discarding || in.len == 0)
-		return false;
-	for (size_t i = 0; i < sizeof(enders) / sizeof(enders[0]); i++) {
-		size_t len = in.len < 4 ? in.len : 4;
-		struct span word = {.at = enders[i], .len = len};
-		if (span_eq_nocase((struct span){.at = in.at, .len = len}, word))
-			return true;
-	}
-	return false;
 }
 
 static size_t read_command(
@@ -71,15 +52,20 @@ static size_t read_command(
 	struct span line;
 	size_t eaten;
 
-	if (server->slots.count >= SMTP_SLOTS_MAX || must_wait(server, in))
+	if (server->slots.count >= SMTP_SLOTS_MAX)
 		return 0;
 	eaten = smtp_server_line(server, in, &kind, &line);
+	if (kind == SMTP_LINE_WHOLE && smtp_server_must_wait(server, line))
+		return 0;
 	server->partial = kind == SMTP_LINE_PARTIAL && (in.len > 0 || server->discarding);
 	switch (kind) {
 	case SMTP_LINE_PARTIAL:
 		break;
 	case SMTP_LINE_WHOLE:
 		smtp_server_command(server, line, event_r);
+		/* An owner that sends at once, before it reads on, hides from us what was early. */
+		if (server->wait == WAIT_LEFT && eaten < in.len)
+			server->wait = WAIT_EARLY;
 		break;
 	case SMTP_LINE_LONG:
 		smtp_server_answer(server, SMTP_OWN_LINE_TOO_LONG, event_r);
@@ -104,7 +90,7 @@ size_t smtp_server_next(
 	if (server->quitting)
 		return in.len;
 	if (!wait_is_over(server)) {
-		if (server->wait != WAIT_LEFT || in.len == 0)
+		if (server->wait == WAIT_REPLY || in.len == 0)
 			return 0;
 		smtp_server_break(server, SMTP_OWN_EARLY_INPUT, event_r);
 		return in.len;

@@ -14,6 +14,10 @@
  *
  * After DATA, EHLO, HELO (and later STARTTLS, AUTH) nothing may follow until the reply has left
  * (RFC 2920 3.1): bytes that do are an early input: SRV_BROKEN.
+ *
+ * One transaction at a time: RSET, QUIT, EHLO and HELO come when all before them is answered, and
+ * after a whole message nothing is read until its slot is.  Behind a refused MAIL or chunk the
+ * slots of the same transaction get 503 from here, whatever the owner answers (it must answer).
  */
 #ifndef SMTP_SERVER_H
 #define SMTP_SERVER_H
@@ -63,7 +67,8 @@ enum smtp_flaw { FLAW_NONE, FLAW_BARE_NEWLINE, FLAW_NUL, FLAW_LONG_LINE, FLAW_TO
 
 enum smtp_server_kind {
 	SRV_MORE,     /* needs more bytes, or waits for a reply before it may read on */
-	SRV_COMMAND,  /* answer its slot, now or later */
+	SRV_COMMAND,  /* answer its slot, now or later; that of a BDAT comes again in BODY_END and is
+	                 answered then, not before */
 	SRV_ANSWERED, /* a command that was answered here: `own` says with which reply */
 	SRV_BODY,     /* a piece of the body: `body` points into `in`; unstuffed */
 	SRV_FLAW,     /* the body has a flaw: forward no more of it; SRV_BODY_END follows in time */
@@ -107,8 +112,9 @@ size_t smtp_server_next(struct smtp_server *server, struct span in, struct smtp_
 /*
  * Answer a slot, once; the reply is copied.  Its effect on the order of commands: EHLO/MAIL/RCPT
  * 2yz opens the next step; DATA 354 opens the body, whose end takes a slot of its own; the reply
- * to a complete message ends the transaction.  A 421 is the last reply: nothing is read after it.
- * In body mode a reply to SRV_BODY_END only may be given.
+ * to a complete message ends the transaction.  A 421 is the last reply: nothing is read after it,
+ * slots behind it are dropped, and answers to dropped slots are ignored.  A refused DATA leaves the
+ * transaction open until RSET (RFC 5321 4.1.4).
  */
 void smtp_server_reply(struct smtp_server *server, unsigned slot, const struct smtp_reply *reply);
 void smtp_server_own(struct smtp_server *server, unsigned slot, enum smtp_own own, const char *argument);

@@ -108,11 +108,10 @@ static enum smtp_own on_unknown(
 #define ANY       (~0u)
 
 enum {
-	LAST = 1, /* ends a pipelined group: nothing is read until its reply has left (RFC 2920 3.1)
-		   */
-	BYE = 2,  /* nothing is read after it */
-	STAY = 4, /* the order of commands does not change; else `then` holds, and READY ends the
-		     transaction */
+	LAST = 1,  /* nothing is read until its reply has left (RFC 2920 3.1) */
+	BYE = 2,   /* nothing is read after it */
+	ALONE = 4, /* ends a transaction: its owner answers what was asked before, first */
+	STAY = 8,  /* the order stays; else `then` holds, and READY ends the transaction */
 };
 
 /* clang-format off */
@@ -122,22 +121,22 @@ static const struct rule {
 	unsigned flags;
 	handler_fn *handler;
 } rules[SMTP_VERBS] = {
-	/*                legal in              then          flags        handler */
-	[VERB_UNKNOWN] = {ANY,                  ORDER_READY,  STAY,        on_unknown},
-	[VERB_EHLO]    = {ANY,                  ORDER_READY,  LAST,        on_hello},
-	[VERB_HELO]    = {ANY,                  ORDER_READY,  LAST,        on_hello},
-	[VERB_MAIL]    = {AT(READY),            ORDER_MAIL,   0,           on_mail},
-	[VERB_RCPT]    = {AT(MAIL) | AT(RCPT),  ORDER_RCPT,   0,           on_rcpt},
-	[VERB_DATA]    = {AT(RCPT),             ORDER_RCPT,   LAST,        on_bare_verb},
-	[VERB_BDAT]    = {AT(RCPT) | AT(CHUNK), ORDER_CHUNK,  0,           NULL},
-	[VERB_RSET]    = {ANY,                  ORDER_READY,  0,           on_bare_verb},
-	[VERB_NOOP]    = {ANY,                  ORDER_READY,  STAY,        on_noop},
-	[VERB_QUIT]    = {ANY,                  ORDER_READY,  STAY | BYE,  on_bare_verb},
-	[VERB_VRFY]    = {ANY,                  ORDER_READY,  STAY,        on_vrfy},
-	[VERB_EXPN]    = {ANY,                  ORDER_READY,  STAY,        on_not_ours},
-	[VERB_HELP]    = {ANY,                  ORDER_READY,  STAY,        on_help},
-	[VERB_ETRN]    = {ANY,                  ORDER_READY,  STAY,        on_not_ours},
-	[VERB_TURN]    = {ANY,                  ORDER_READY,  STAY,        on_not_ours},
+	/*                legal in              then          flags               handler */
+	[VERB_UNKNOWN] = {ANY,                  ORDER_READY,  STAY,               on_unknown},
+	[VERB_EHLO]    = {ANY,                  ORDER_READY,  LAST | ALONE,       on_hello},
+	[VERB_HELO]    = {ANY,                  ORDER_READY,  LAST | ALONE,       on_hello},
+	[VERB_MAIL]    = {AT(READY),            ORDER_MAIL,   0,                  on_mail},
+	[VERB_RCPT]    = {AT(MAIL) | AT(RCPT),  ORDER_RCPT,   0,                  on_rcpt},
+	[VERB_DATA]    = {AT(RCPT),             ORDER_RCPT,   LAST,               on_bare_verb},
+	[VERB_BDAT]    = {AT(RCPT) | AT(CHUNK), ORDER_CHUNK,  0,                  NULL},
+	[VERB_RSET]    = {ANY,                  ORDER_READY,  ALONE,              on_bare_verb},
+	[VERB_NOOP]    = {ANY,                  ORDER_READY,  STAY,               on_noop},
+	[VERB_QUIT]    = {ANY,                  ORDER_READY,  STAY | BYE | ALONE, on_bare_verb},
+	[VERB_VRFY]    = {ANY,                  ORDER_READY,  STAY,               on_vrfy},
+	[VERB_EXPN]    = {ANY,                  ORDER_READY,  STAY,               on_not_ours},
+	[VERB_HELP]    = {ANY,                  ORDER_READY,  STAY,               on_help},
+	[VERB_ETRN]    = {ANY,                  ORDER_READY,  STAY,               on_not_ours},
+	[VERB_TURN]    = {ANY,                  ORDER_READY,  STAY,               on_not_ours},
 };
 /* clang-format on */
 
@@ -169,6 +168,11 @@ void smtp_server_break(
 	event_r->kind = SRV_BROKEN;
 	event_r->own = own;
 	smtp_slots_last(server, own, NULL);
+}
+
+bool smtp_server_must_wait(const struct smtp_server *server, struct span line)
+{
+	return server->slots.asked > 0 && (rules[smtp_verb_of(line)].flags & ALONE);
 }
 
 static enum smtp_own judge(

@@ -35,7 +35,8 @@ enum smtp_wait {
 	WAIT_NONE,
 	WAIT_REPLY, /* until the slot is answered: the next transaction begins when this one is over
 		     */
-	WAIT_LEFT   /* until the reply was taken to be sent: input before is the client's error */
+	WAIT_LEFT,  /* until the reply was taken to be sent: input before is the client's error */
+	WAIT_EARLY  /* such input was there at once */
 };
 
 /* A command's place in the order of replies. */
@@ -102,6 +103,8 @@ size_t smtp_server_line(struct smtp_server *server, struct span in, enum smtp_li
 	struct span *line_r);
 
 /* ---- server_command.c ---- */
+/* Whether a line is read only when every command before it has its reply. */
+bool smtp_server_must_wait(const struct smtp_server *server, struct span line);
 void smtp_server_command(
 	struct smtp_server *server, struct span line, struct smtp_server_event *event_r);
 /* Answer a new slot with a reply of ours. */

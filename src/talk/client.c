@@ -266,11 +266,14 @@ static void leave(struct talk_client *talk)
 		talk_input_clear(&talk->in);
 }
 
-static void work(struct talk_client *talk)
+static void work(struct talk_client *talk, bool readable)
 {
+	enter(talk);
 	consume(talk);
-	read_on(talk);
+	if (readable)
+		read_on(talk);
 	conclude(talk);
+	leave(talk);
 }
 
 /* ---- what the net tells ---- */
@@ -288,11 +291,7 @@ static void on_connected(void *arg, int err)
 
 static void on_readable(void *arg)
 {
-	struct talk_client *talk = arg;
-
-	enter(talk);
-	work(talk);
-	leave(talk);
+	work(arg, true);
 }
 
 static void on_sent(void *arg, size_t taken)
@@ -312,7 +311,8 @@ static void on_drained(void *arg)
 	enter(talk);
 	if (talk->stage == STAGE_READY && talk->ops->drained)
 		talk->ops->drained(talk->arg);
-	work(talk);
+	consume(talk);
+	conclude(talk);
 	leave(talk);
 }
 
@@ -324,9 +324,7 @@ static void on_broken(void *arg, int err)
 	(void)err;
 	talk->unwritable = true;
 	talk->since = net_now(talk->loop);
-	enter(talk);
-	work(talk);
-	leave(talk);
+	work(talk, false);
 }
 
 const struct net_stream_ops talk_stream_ops = {
@@ -349,18 +347,16 @@ static void on_timer(void *arg)
 	leave(talk);
 }
 
-/* What a call of the owner's has found, told from a turn of our own. */
+/* There was no address, or the owner has quit a conversation that could only be closed. */
 static void on_kick(void *arg)
 {
 	struct talk_client *talk = arg;
 
 	enter(talk);
-	if (talk->addr_count == 0)
-		talk_end(talk, CLOSE_CONNECT_REFUSED, NULL, "no address");
-	else if (talk->stage == STAGE_QUIT && !talk->stream)
+	if (talk->stage == STAGE_QUIT)
 		talk_end(talk, CLOSE_QUIT, NULL, "closed");
 	else
-		work(talk);
+		talk_end(talk, CLOSE_CONNECT_REFUSED, NULL, "no address");
 	leave(talk);
 }
 
@@ -410,6 +406,7 @@ struct smtp_client *talk_client_smtp(struct talk_client *talk)
 
 void talk_client_go(struct talk_client *talk)
 {
+	assert(talk->stage >= STAGE_READY);
 	if (talk->busy || talk->stage != STAGE_READY)
 		return; /* a callback ends with a push; after the end nothing matters */
 	talk_push(talk);

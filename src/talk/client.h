@@ -19,7 +19,7 @@ struct talk_client;
 /* How it ended. */
 struct talk_end {
 	enum talk_close why;
-	enum smtp_phase phase;   /* what was outstanding */
+	enum smtp_phase phase;   /* what was outstanding; MAIL if nothing was */
 	enum smtp_fate fate;
 	bool answered;           /* some reply came in since talk_client_mark() */
 	struct smtp_reply reply; /* GREETING_REFUSED: banner's or EHLO's; valid during the call */
@@ -56,19 +56,20 @@ struct talk_client_setup {
 struct talk_client *talk_client_new(struct net_loop *loop, const struct talk_client_setup *setup,
 	const struct talk_client_ops *ops, void *arg);
 void talk_client_hand_over(struct talk_client *talk, const struct talk_client_ops *ops, void *arg);
-/* To queue commands and body on; then talk_client_go(). */
+/* To queue commands and body on; then talk_client_go().  Greeted only.  What is queued inside a
+ * callback leaves after it. */
 struct smtp_client *talk_client_smtp(struct talk_client *talk);
 void talk_client_go(struct talk_client *talk);
-/* Extra patience for the reply to the end of data (it is never shortened by other timers). */
 void talk_client_mark(struct talk_client *talk); /* a transaction begins: resets `answered` */
 const struct smtp_offer *talk_client_offer(const struct talk_client *talk);
 const struct addr *talk_client_peer(const struct talk_client *talk);
-size_t talk_client_unsent(const struct talk_client *talk);
+size_t talk_client_unsent(const struct talk_client *talk); /* without smtp_client_held() */
 bool talk_client_clean(const struct talk_client *talk); /* greeted, nothing outstanding, unsent or unread */
 /* Microseconds it took to connect, and from there to EHLO's answer. */
 int64_t talk_client_time_connect(const struct talk_client *talk);
 int64_t talk_client_time_greeting(const struct talk_client *talk);
-/* Say QUIT, wait for its answer (at most times.quit), close; ended(CLOSE_QUIT) follows. */
+/* Say QUIT, wait for its answer (at most times.quit), close; ended(CLOSE_QUIT) follows.  One that
+ * isn't clean is closed at once. */
 void talk_client_quit(struct talk_client *talk);
 void talk_client_free(struct talk_client **talk); /* closes at once if open */
 

@@ -276,12 +276,13 @@ static void conclude(struct talk_server *talk)
 		settle(talk);
 }
 
-static void work(struct talk_server *talk)
+static void work(struct talk_server *talk, bool readable)
 {
 	assert(!talk->busy && talk->stream);
 	talk->busy = true;
 	deliver(talk);
-	read_on(talk);
+	if (readable)
+		read_on(talk);
 	conclude(talk);
 	talk->busy = false;
 	if (talk->freed)
@@ -294,7 +295,7 @@ static void work(struct talk_server *talk)
 
 static void on_readable(void *arg)
 {
-	work(arg);
+	work(arg, true);
 }
 
 static void on_drained(void *arg)
@@ -309,7 +310,7 @@ static void on_drained(void *arg)
 	if (talk->freed)
 		release(talk);
 	else if (talk->stream)
-		work(talk);
+		work(talk, false);
 }
 
 static void on_broken(void *arg, int err)
@@ -318,7 +319,7 @@ static void on_broken(void *arg, int err)
 
 	(void)err;
 	talk->hung = talk->lost = true;
-	work(talk);
+	work(talk, false);
 }
 
 /* The bytes in front of the end are still to be read, unless reading is held back. */
@@ -327,7 +328,7 @@ static void on_hangup(void *arg)
 	struct talk_server *talk = arg;
 
 	talk->hung = true;
-	work(talk);
+	work(talk, false);
 }
 
 static const struct net_stream_ops stream_ops = {
@@ -339,7 +340,7 @@ static const struct net_stream_ops stream_ops = {
 
 static void on_kick(void *arg)
 {
-	work(arg);
+	work(arg, false);
 }
 
 static void give_up(struct talk_server *talk, enum talk_close why)
@@ -364,7 +365,7 @@ static void on_timer(void *arg)
 	if (talk->freed)
 		release(talk);
 	else if (talk->stream)
-		work(talk);
+		work(talk, false);
 }
 
 /* ---- what the owner calls ---- */

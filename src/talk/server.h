@@ -28,13 +28,15 @@ struct talk_server_ops {
 	/* End of data or of a chunk: answer the slot. */
 	void (*body_end)(void *arg, unsigned slot, bool last, enum smtp_flaw flaw);
 	/* The client has closed its half, and everything it sent before was delivered; or hung up
-	 * while reading was paused (then bytes may be left, which nobody will read). Once.
+	 * while reading was paused (then bytes may be left, which nobody will read). Once; always
+	 * PEER_CLOSED, for a reset is closed(RESET).
 	 * The owner finishes what has ended and calls talk_server_close(). */
 	void (*hangup)(void *arg, enum talk_close why);
-	/* Over, and not by talk_server_close(): time-out, broken protocol, lost.  The owner frees it
-	 * with talk_server_free(), now or later; no callback comes after. */
+	/* Over, and not by talk_server_close(): QUIT, time-out, broken protocol, RESET, or LIMIT when
+	 * the owner itself answered a slot by 421.  Also after hangup().  The owner frees it with
+	 * talk_server_free(), now or later; no callback comes after. */
 	void (*closed)(void *arg, enum talk_close why);
-	/* Every reply given so far has gone to the kernel.  May be NULL. */
+	/* Every reply given so far has gone to the kernel; comes before closed(QUIT) too. May be NULL. */
 	void (*written)(void *arg);
 };
 

@@ -67,7 +67,7 @@ static void on_body(void *arg, struct chunk *chunk, size_t at, size_t len)
 	buf_add(&pair->body, chunk->at + at, len);
 	if (used > pair->used_most)
 		pair->used_most = used;
-	if (pair->moody && rng_below(&pair->rng, 8) == 0) {
+	if (pair->moody && rng_below(&pair->rng, 300) == 0) {
 		talk_server_pause(pair->server, true);
 		net_timer_set(loop, &pair->resume,
 			net_now(loop) + (int64_t)rng_below(&pair->rng, 2 * MSEC));

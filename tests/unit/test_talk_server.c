@@ -518,6 +518,35 @@ static void test_early_input_is_the_end(void **state)
 	desk_close(&desk);
 }
 
+static void test_no_commands_behind_ehlo(void **state)
+{
+	struct desk desk;
+
+	(void)state;
+	desk_open(&desk, &patient);
+	raw_connect(&desk.client, &desk.stage.world.at, 0);
+	raw_say(&desk.client, "EHLO client.example\r\nMAIL FROM:<>\r\n");
+	UNTIL(&desk, raw_closed(&desk.client));
+	assert_true(raw_last(&desk.client, "503 5.5.0 "));
+	assert_true(recorded(&desk, "EHLO closed(protocol error of the client)"));
+	desk_close(&desk);
+}
+
+static void test_quit_and_go(void **state)
+{
+	struct desk desk;
+
+	(void)state;
+	desk_open(&desk, &patient);
+	desk_greet(&desk);
+	raw_say(&desk.client, "QUIT\r\n");
+	raw_finish(&desk.client);
+	UNTIL(&desk, raw_closed(&desk.client));
+	assert_true(raw_heard(&desk.client, "221 2.0.0 Bye\r\n"));
+	assert_true(recorded(&desk, "QUIT closed(quit)"));
+	desk_close(&desk);
+}
+
 static void test_owner_closes(void **state)
 {
 	struct desk desk;
@@ -911,6 +940,8 @@ int main(void)
 		cmocka_unit_test(test_chunking),
 		cmocka_unit_test(test_quit_behind_an_end),
 		cmocka_unit_test(test_early_input_is_the_end),
+		cmocka_unit_test(test_no_commands_behind_ehlo),
+		cmocka_unit_test(test_quit_and_go),
 		cmocka_unit_test(test_owner_closes),
 		cmocka_unit_test(test_owner_closes_in_a_callback),
 		cmocka_unit_test(test_free_anywhere),

@@ -295,6 +295,9 @@ static void run(struct demo *demo)
 	set_timers(demo);
 	while (!demo->over)
 		net_turn(demo->loop);
+	if (demo->wishes.messages == 0)
+		demo_show_progress(
+			&demo->show, &demo->wishes, &demo->parts, load_totals(demo->load));
 	net_timer_clear(demo->loop, &demo->draw);
 	net_timer_clear(demo->loop, &demo->kill);
 	load_free(&demo->load);

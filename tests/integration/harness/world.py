@@ -19,10 +19,11 @@ def program(kind="careful"):
     for name in ("MAILWEIR_BIN", "MAILWEIR_BINARY"):
         if name in os.environ:
             return Path(os.environ[name])
+    builds = Path(os.environ.get("MAILWEIR_BUILDS", ROOT))
     folders = ["build-test", "build"]
     for folder in folders if kind == "careful" else reversed(folders):
-        if (ROOT / folder / "mailweir").exists():
-            return ROOT / folder / "mailweir"
+        if (builds / folder / "mailweir").exists():
+            return builds / folder / "mailweir"
     raise RuntimeError("mailweir is not built: ./dev build")
 
 

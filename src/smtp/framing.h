@@ -20,7 +20,8 @@ struct smtp_unframe {
 /*
  * One step over DATA: returns octets eaten; *body_r is the piece that belongs to the body (may be
  * empty); unframe->done at the end of data (the CRLF before the dot belongs to the body).  A flaw
- * is recorded once and reading goes on to the exact end.
+ * is recorded once and reading goes on to the exact end.  Call until it eats nothing and records no
+ * flaw.
  */
 size_t smtp_unframe_data(struct smtp_unframe *unframe, const struct smtp_server_rules *rules,
 	struct span in, struct span *body_r);

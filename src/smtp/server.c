@@ -86,6 +86,8 @@ static size_t read_command(
 size_t smtp_server_next(
 	struct smtp_server *server, struct span in, struct smtp_server_event *event_r)
 {
+	size_t eaten;
+
 	*event_r = (struct smtp_server_event){.kind = SRV_MORE};
 	if (server->quitting)
 		return in.len;
@@ -97,7 +99,11 @@ size_t smtp_server_next(
 	}
 	if (server->mode != MODE_COMMAND)
 		return smtp_server_body(server, in, event_r);
-	return read_command(server, in, event_r);
+	eaten = read_command(server, in, event_r);
+	/* A chunk out of order is no event until it is swallowed; its octets may be here already. */
+	if (event_r->kind == SRV_MORE && server->mode == MODE_SWALLOW)
+		eaten += smtp_server_body(server, span_from(in, eaten), event_r);
+	return eaten;
 }
 
 /* ---- replies ---- */

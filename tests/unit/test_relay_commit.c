@@ -20,10 +20,12 @@ static struct smtp_reply reply_of(const char *wire)
 	return reply;
 }
 
-static const struct commit_row *replied(enum smtp_phase phase, enum smtp_fate fate, const char *wire)
+static const struct commit_row *replied(
+	enum smtp_phase phase, enum smtp_fate fate, const char *wire)
 {
 	struct smtp_reply reply = reply_of(wire);
-	struct commit_case what = {.event = COMMIT_REPLIED, .phase = phase, .fate = fate, .reply = &reply};
+	struct commit_case what = {
+		.event = COMMIT_REPLIED, .phase = phase, .fate = fate, .reply = &reply};
 	return commit_judge(&what);
 }
 
@@ -33,8 +35,8 @@ static const struct commit_row *lost(enum smtp_phase phase, enum smtp_fate fate)
 	return commit_judge(&what);
 }
 
-static void expect(const struct commit_row *row, const char *name, enum commit_action action, enum pool_outcome outcome,
-	bool drop)
+static void expect(const struct commit_row *row, const char *name, enum commit_action action,
+	enum pool_outcome outcome, bool drop)
 {
 	assert_string_equal(row->name, name);
 	assert_int_equal(row->action, action);
@@ -47,8 +49,10 @@ static void expect(const struct commit_row *row, const char *name, enum commit_a
 static void accepted(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_END, FATE_ENDED, "250 2.0.0 Ok: queued as 1\r\n"), "accepted", COMMIT_ACCEPT, POOL_ACCEPTED, false);
-	expect(replied(PHASE_END, FATE_ENDED, "250-a\r\n250 b\r\n"), "accepted", COMMIT_ACCEPT, POOL_ACCEPTED, false);
+	expect(replied(PHASE_END, FATE_ENDED, "250 2.0.0 Ok: queued as 1\r\n"), "accepted",
+		COMMIT_ACCEPT, POOL_ACCEPTED, false);
+	expect(replied(PHASE_END, FATE_ENDED, "250-a\r\n250 b\r\n"), "accepted", COMMIT_ACCEPT,
+		POOL_ACCEPTED, false);
 }
 
 static void ended_no_reply(void **state)
@@ -56,29 +60,35 @@ static void ended_no_reply(void **state)
 	(void)state;
 	expect(lost(PHASE_BODY, FATE_ENDED), "ended_no_reply", COMMIT_AMBIGUOUS, POOL_BROKE, true);
 	/* A malformed reply is no reply; and whatever was outstanding, the fate decides. */
-	struct commit_case what = {.event = COMMIT_LOST, .phase = PHASE_BODY, .fate = FATE_ENDED, .poisoned = true};
+	struct commit_case what = {
+		.event = COMMIT_LOST, .phase = PHASE_BODY, .fate = FATE_ENDED, .poisoned = true};
 	expect(commit_judge(&what), "ended_no_reply", COMMIT_AMBIGUOUS, POOL_BROKE, true);
 	/* A reused connection too: once ended, nobody can know. */
-	what = (struct commit_case){
-		.event = COMMIT_LOST, .phase = PHASE_RCPT, .fate = FATE_ENDED, .greeted_before = true};
+	what = (struct commit_case){.event = COMMIT_LOST,
+		.phase = PHASE_RCPT,
+		.fate = FATE_ENDED,
+		.greeted_before = true};
 	expect(commit_judge(&what), "ended_no_reply", COMMIT_AMBIGUOUS, POOL_BROKE, true);
 }
 
 static void ended_timed_out(void **state)
 {
 	(void)state;
-	struct commit_case what = {.event = COMMIT_TIMED_OUT, .phase = PHASE_BODY, .fate = FATE_ENDED};
+	struct commit_case what = {
+		.event = COMMIT_TIMED_OUT, .phase = PHASE_BODY, .fate = FATE_ENDED};
 	expect(commit_judge(&what), "ended_timed_out", COMMIT_AMBIGUOUS, POOL_TIMED_OUT, true);
 }
 
 static void ended_server_trouble(void **state)
 {
 	(void)state;
-	static const char *const replies[] = {"451 4.3.0 Temporary failure\r\n", "452 4.3.1 Insufficient storage\r\n",
-		"421 4.3.2 shutting down\r\n", "421 closing\r\n", "451 local error\r\n", "554 5.3.0 config error\r\n",
+	static const char *const replies[] = {"451 4.3.0 Temporary failure\r\n",
+		"452 4.3.1 Insufficient storage\r\n", "421 4.3.2 shutting down\r\n",
+		"421 closing\r\n", "451 local error\r\n", "554 5.3.0 config error\r\n",
 		"421 4.4.2 time-out\r\n"};
 	for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++)
-		expect(replied(PHASE_END, FATE_ENDED, replies[i]), "ended_server_trouble", COMMIT_NEXT, POOL_OWN_TROUBLE, true);
+		expect(replied(PHASE_END, FATE_ENDED, replies[i]), "ended_server_trouble",
+			COMMIT_NEXT, POOL_OWN_TROUBLE, true);
 }
 
 static void ended_our_conduct(void **state)
@@ -92,17 +102,18 @@ static void ended_our_conduct(void **state)
 static void ended_refused_421(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_END, FATE_ENDED, "421 4.7.28 unusual rate\r\n"), "ended_refused_421", COMMIT_PASS, POOL_REFUSED,
-		true);
+	expect(replied(PHASE_END, FATE_ENDED, "421 4.7.28 unusual rate\r\n"), "ended_refused_421",
+		COMMIT_PASS, POOL_REFUSED, true);
 }
 
 static void ended_refused(void **state)
 {
 	(void)state;
-	static const char *const replies[] = {"550 5.7.1 spam\r\n", "552 5.3.4 too big\r\n", "451 4.7.1 greylisted\r\n",
-		"554 no\r\n", "450 4.2.1 later\r\n"};
+	static const char *const replies[] = {"550 5.7.1 spam\r\n", "552 5.3.4 too big\r\n",
+		"451 4.7.1 greylisted\r\n", "554 no\r\n", "450 4.2.1 later\r\n"};
 	for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++)
-		expect(replied(PHASE_END, FATE_ENDED, replies[i]), "ended_refused", COMMIT_PASS, POOL_REFUSED, false);
+		expect(replied(PHASE_END, FATE_ENDED, replies[i]), "ended_refused", COMMIT_PASS,
+			POOL_REFUSED, false);
 }
 
 /* ---- the envelope ---- */
@@ -110,42 +121,55 @@ static void ended_refused(void **state)
 static void go_on(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_MAIL, FATE_UNSENT, "250 2.1.0 Ok\r\n"), "go_on", COMMIT_ACCEPT, POOL_ACCEPTED, false);
-	expect(replied(PHASE_RCPT, FATE_UNSENT, "251 forwarded\r\n"), "go_on", COMMIT_ACCEPT, POOL_ACCEPTED, false);
-	expect(replied(PHASE_DATA, FATE_UNSENT, "354 go\r\n"), "go_on", COMMIT_ACCEPT, POOL_ACCEPTED, false);
-	expect(replied(PHASE_BODY, FATE_OPEN, "250 chunk\r\n"), "go_on", COMMIT_ACCEPT, POOL_ACCEPTED, false);
+	expect(replied(PHASE_MAIL, FATE_UNSENT, "250 2.1.0 Ok\r\n"), "go_on", COMMIT_ACCEPT,
+		POOL_ACCEPTED, false);
+	expect(replied(PHASE_RCPT, FATE_UNSENT, "251 forwarded\r\n"), "go_on", COMMIT_ACCEPT,
+		POOL_ACCEPTED, false);
+	expect(replied(PHASE_DATA, FATE_UNSENT, "354 go\r\n"), "go_on", COMMIT_ACCEPT,
+		POOL_ACCEPTED, false);
+	expect(replied(PHASE_BODY, FATE_OPEN, "250 chunk\r\n"), "go_on", COMMIT_ACCEPT,
+		POOL_ACCEPTED, false);
 }
 
 static void too_many_connections(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_MAIL, FATE_UNSENT, "421 4.7.0 mx Error: too many connections from 192.0.2.1\r\n"),
+	expect(replied(PHASE_MAIL, FATE_UNSENT,
+		       "421 4.7.0 mx Error: too many connections from 192.0.2.1\r\n"),
 		"too_many_connections", COMMIT_NEXT, POOL_TOO_MANY, true);
 	expect(replied(PHASE_RCPT, FATE_UNSENT,
-		       "421 4.3.2 The maximum number of concurrent connections has exceeded a limit\r\n"),
+		       "421 4.3.2 The maximum number of concurrent connections has exceeded a "
+		       "limit\r\n"),
 		"too_many_connections", COMMIT_NEXT, POOL_TOO_MANY, true);
 }
 
 static void envelope_421(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_MAIL, FATE_UNSENT, "421 4.3.2 bye\r\n"), "envelope_421", COMMIT_NEXT, POOL_OWN_TROUBLE, true);
-	expect(replied(PHASE_RCPT, FATE_UNSENT, "421 bye\r\n"), "envelope_421", COMMIT_NEXT, POOL_OWN_TROUBLE, true);
+	expect(replied(PHASE_MAIL, FATE_UNSENT, "421 4.3.2 bye\r\n"), "envelope_421", COMMIT_NEXT,
+		POOL_OWN_TROUBLE, true);
+	expect(replied(PHASE_RCPT, FATE_UNSENT, "421 bye\r\n"), "envelope_421", COMMIT_NEXT,
+		POOL_OWN_TROUBLE, true);
 }
 
 static void idle_connection_closed(void **state)
 {
 	(void)state;
-	struct commit_case what = {
-		.event = COMMIT_LOST, .phase = PHASE_RCPT, .fate = FATE_UNSENT, .greeted_before = true};
+	struct commit_case what = {.event = COMMIT_LOST,
+		.phase = PHASE_RCPT,
+		.fate = FATE_UNSENT,
+		.greeted_before = true};
 	expect(commit_judge(&what), "idle_connection_closed", COMMIT_STALE, POOL_STALE, true);
 }
 
 static void malformed_reply(void **state)
 {
 	(void)state;
-	struct commit_case what = {
-		.event = COMMIT_LOST, .phase = PHASE_RCPT, .fate = FATE_UNSENT, .greeted_before = true, .poisoned = true};
+	struct commit_case what = {.event = COMMIT_LOST,
+		.phase = PHASE_RCPT,
+		.fate = FATE_UNSENT,
+		.greeted_before = true,
+		.poisoned = true};
 	expect(commit_judge(&what), "malformed_reply", COMMIT_NEXT, POOL_POISONED, true);
 }
 
@@ -159,29 +183,31 @@ static void envelope_lost(void **state)
 static void envelope_timed_out(void **state)
 {
 	(void)state;
-	struct commit_case what = {.event = COMMIT_TIMED_OUT, .phase = PHASE_RCPT, .fate = FATE_UNSENT};
+	struct commit_case what = {
+		.event = COMMIT_TIMED_OUT, .phase = PHASE_RCPT, .fate = FATE_UNSENT};
 	expect(commit_judge(&what), "envelope_timed_out", COMMIT_NEXT, POOL_TIMED_OUT, true);
 }
 
 static void envelope_server_trouble(void **state)
 {
 	(void)state;
-	static const char *const replies[] = {"451 try later\r\n", "451 4.3.0 trouble\r\n", "452 4.3.1 disk\r\n",
-		"554 5.3.5 misconfigured\r\n"};
+	static const char *const replies[] = {"451 try later\r\n", "451 4.3.0 trouble\r\n",
+		"452 4.3.1 disk\r\n", "554 5.3.5 misconfigured\r\n"};
 	for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
-		expect(replied(PHASE_RCPT, FATE_UNSENT, replies[i]), "envelope_server_trouble", COMMIT_NEXT, POOL_OWN_TROUBLE,
-			false);
-		expect(replied(PHASE_MAIL, FATE_UNSENT, replies[i]), "envelope_server_trouble", COMMIT_NEXT, POOL_OWN_TROUBLE,
-			false);
+		expect(replied(PHASE_RCPT, FATE_UNSENT, replies[i]), "envelope_server_trouble",
+			COMMIT_NEXT, POOL_OWN_TROUBLE, false);
+		expect(replied(PHASE_MAIL, FATE_UNSENT, replies[i]), "envelope_server_trouble",
+			COMMIT_NEXT, POOL_OWN_TROUBLE, false);
 	}
 }
 
 static void our_conduct(void **state)
 {
 	(void)state;
-	static const char *const replies[] = {"500 what\r\n", "501 syntax\r\n", "502 no\r\n", "503 5.5.1 sequence\r\n",
-		"504 no\r\n", "530 5.7.0 Must issue a STARTTLS command first\r\n", "535 5.7.8 no\r\n", "538 no\r\n",
-		"555 5.5.4 Unsupported option\r\n"};
+	static const char *const replies[] = {"500 what\r\n", "501 syntax\r\n", "502 no\r\n",
+		"503 5.5.1 sequence\r\n", "504 no\r\n",
+		"530 5.7.0 Must issue a STARTTLS command first\r\n", "535 5.7.8 no\r\n",
+		"538 no\r\n", "555 5.5.4 Unsupported option\r\n"};
 	for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
 		const struct commit_row *row = replied(PHASE_RCPT, FATE_UNSENT, replies[i]);
 		expect(row, "our_conduct", COMMIT_NEXT, POOL_OUR_CONDUCT, true);
@@ -192,11 +218,14 @@ static void our_conduct(void **state)
 static void mail_refused(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_MAIL, FATE_UNSENT, "550 5.7.1 go away\r\n"), "mail_refused", COMMIT_PASS_MAIL, POOL_REFUSED, false);
-	expect(replied(PHASE_MAIL, FATE_UNSENT, "450 4.1.8 sender domain\r\n"), "mail_refused", COMMIT_PASS_MAIL, POOL_REFUSED,
-		false);
-	/* Postfix's wording for an unqualified sender: with a code that complains about us otherwise. */
-	struct smtp_reply reply = reply_of("504 5.5.2 <x>: Sender address rejected: need fully-qualified address\r\n");
+	expect(replied(PHASE_MAIL, FATE_UNSENT, "550 5.7.1 go away\r\n"), "mail_refused",
+		COMMIT_PASS_MAIL, POOL_REFUSED, false);
+	expect(replied(PHASE_MAIL, FATE_UNSENT, "450 4.1.8 sender domain\r\n"), "mail_refused",
+		COMMIT_PASS_MAIL, POOL_REFUSED, false);
+	/* Postfix's wording for an unqualified sender: with a code that complains about us
+	 * otherwise. */
+	struct smtp_reply reply = reply_of(
+		"504 5.5.2 <x>: Sender address rejected: need fully-qualified address\r\n");
 	struct commit_case what = {.event = COMMIT_REPLIED,
 		.phase = PHASE_MAIL,
 		.fate = FATE_UNSENT,
@@ -208,21 +237,27 @@ static void mail_refused(void **state)
 static void rcpt_refused(void **state)
 {
 	(void)state;
-	static const char *const replies[] = {"450 4.2.0 greylisted\r\n", "450 later\r\n", "452 4.2.2 full\r\n",
-		"550 5.1.1 unknown\r\n", "554 5.7.1 Relay access denied\r\n", "451 4.7.1 later\r\n", "451 4.1.8 dns\r\n",
-		"501 5.1.3 bad address\r\n", "552 5.3.4 too big\r\n", "571 odd\r\n", "452 4.5.3 too many recipients\r\n"};
+	static const char *const replies[] = {"450 4.2.0 greylisted\r\n", "450 later\r\n",
+		"452 4.2.2 full\r\n", "550 5.1.1 unknown\r\n", "554 5.7.1 Relay access denied\r\n",
+		"451 4.7.1 later\r\n", "451 4.1.8 dns\r\n", "501 5.1.3 bad address\r\n",
+		"552 5.3.4 too big\r\n", "571 odd\r\n", "452 4.5.3 too many recipients\r\n"};
 	for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++)
-		expect(replied(PHASE_RCPT, FATE_UNSENT, replies[i]), "rcpt_refused", COMMIT_PASS, POOL_REFUSED, false);
+		expect(replied(PHASE_RCPT, FATE_UNSENT, replies[i]), "rcpt_refused", COMMIT_PASS,
+			POOL_REFUSED, false);
 	struct smtp_reply reply = reply_of("555 5.5.4 NOTIFY\r\n");
-	struct commit_case what = {
-		.event = COMMIT_REPLIED, .phase = PHASE_RCPT, .fate = FATE_UNSENT, .reply = &reply, .parameters = true};
+	struct commit_case what = {.event = COMMIT_REPLIED,
+		.phase = PHASE_RCPT,
+		.fate = FATE_UNSENT,
+		.reply = &reply,
+		.parameters = true};
 	expect(commit_judge(&what), "rcpt_refused", COMMIT_PASS, POOL_REFUSED, false);
 }
 
 static void rset_refused(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_RSET, FATE_UNSENT, "550 5.7.1 no\r\n"), "rset_refused", COMMIT_NEXT, POOL_POISONED, true);
+	expect(replied(PHASE_RSET, FATE_UNSENT, "550 5.7.1 no\r\n"), "rset_refused", COMMIT_NEXT,
+		POOL_POISONED, true);
 }
 
 /* ---- DATA and the body ---- */
@@ -230,7 +265,8 @@ static void rset_refused(void **state)
 static void malformed_reply_in_body(void **state)
 {
 	(void)state;
-	struct commit_case what = {.event = COMMIT_LOST, .phase = PHASE_BODY, .fate = FATE_OPEN, .poisoned = true};
+	struct commit_case what = {
+		.event = COMMIT_LOST, .phase = PHASE_BODY, .fate = FATE_OPEN, .poisoned = true};
 	expect(commit_judge(&what), "malformed_reply_in_body", COMMIT_REPLAY, POOL_POISONED, true);
 }
 
@@ -245,23 +281,25 @@ static void body_lost(void **state)
 static void body_timed_out(void **state)
 {
 	(void)state;
-	struct commit_case what = {.event = COMMIT_TIMED_OUT, .phase = PHASE_DATA, .fate = FATE_OPEN};
+	struct commit_case what = {
+		.event = COMMIT_TIMED_OUT, .phase = PHASE_DATA, .fate = FATE_OPEN};
 	expect(commit_judge(&what), "body_timed_out", COMMIT_REPLAY, POOL_TIMED_OUT, true);
 }
 
 static void body_too_many(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_DATA, FATE_UNSENT, "421 4.7.0 too many connections\r\n"), "body_too_many", COMMIT_REPLAY,
-		POOL_TOO_MANY, true);
+	expect(replied(PHASE_DATA, FATE_UNSENT, "421 4.7.0 too many connections\r\n"),
+		"body_too_many", COMMIT_REPLAY, POOL_TOO_MANY, true);
 }
 
 static void chunk_server_trouble(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_BODY, FATE_OPEN, "452 4.3.1 disk\r\n"), "chunk_server_trouble", COMMIT_REPLAY, POOL_OWN_TROUBLE,
-		true);
-	expect(replied(PHASE_DATA, FATE_UNSENT, "421 bye\r\n"), "chunk_server_trouble", COMMIT_REPLAY, POOL_OWN_TROUBLE, true);
+	expect(replied(PHASE_BODY, FATE_OPEN, "452 4.3.1 disk\r\n"), "chunk_server_trouble",
+		COMMIT_REPLAY, POOL_OWN_TROUBLE, true);
+	expect(replied(PHASE_DATA, FATE_UNSENT, "421 bye\r\n"), "chunk_server_trouble",
+		COMMIT_REPLAY, POOL_OWN_TROUBLE, true);
 }
 
 static void chunk_our_conduct(void **state)
@@ -275,20 +313,22 @@ static void chunk_our_conduct(void **state)
 static void data_refused(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_DATA, FATE_UNSENT, "550 5.7.1 no data from you\r\n"), "data_refused", COMMIT_PASS, POOL_REFUSED,
-		false);
+	expect(replied(PHASE_DATA, FATE_UNSENT, "550 5.7.1 no data from you\r\n"), "data_refused",
+		COMMIT_PASS, POOL_REFUSED, false);
 }
 
 static void chunk_refused(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_BODY, FATE_OPEN, "552 5.3.4 too big\r\n"), "chunk_refused", COMMIT_PASS, POOL_REFUSED, true);
+	expect(replied(PHASE_BODY, FATE_OPEN, "552 5.3.4 too big\r\n"), "chunk_refused",
+		COMMIT_PASS, POOL_REFUSED, true);
 }
 
 static void out_of_step(void **state)
 {
 	(void)state;
-	expect(replied(PHASE_QUIT, FATE_UNSENT, "500 what\r\n"), "out_of_step", COMMIT_NEXT, POOL_POISONED, true);
+	expect(replied(PHASE_QUIT, FATE_UNSENT, "500 what\r\n"), "out_of_step", COMMIT_NEXT,
+		POOL_POISONED, true);
 }
 
 static const struct CMUnitTest tests[] = {
@@ -352,7 +392,8 @@ static void ended_never_replays_without_a_reply(void **state)
 			if (what.fate == FATE_ENDED)
 				assert_int_equal(row->action, COMMIT_AMBIGUOUS);
 			else
-				assert_true(row->action == COMMIT_NEXT || row->action == COMMIT_REPLAY ||
+				assert_true(row->action == COMMIT_NEXT ||
+					    row->action == COMMIT_REPLAY ||
 					    row->action == COMMIT_STALE);
 			assert_true(row->drop);
 		}

@@ -153,7 +153,8 @@ void smtp_server_bdat(struct smtp_server *server, struct span line, struct span 
 		smtp_server_break(server, SMTP_OWN_BAD_CHUNK_SIZE, event_r);
 		return;
 	}
-	server->turn = smtp_slot_take(server, VERB_BDAT);
+	/* Out of order it is no part of a transaction, and its 503 moves nothing. */
+	server->turn = smtp_slot_take(server, legal ? VERB_BDAT : VERB_UNKNOWN);
 	smtp_slot_find(server, server->turn)->is_open = true;
 	server->slots.asked--;
 	server->chunk_left = command.bdat.size;

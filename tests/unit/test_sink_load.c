@@ -244,7 +244,7 @@ static void test_rate(void **state)
 	setup.rate = 100;
 	struct load *load = load_new(play.stage.world.loop, &setup, &ops, &heard);
 	world_turn_for(&play.stage.world, 500 * MSEC);
-	assert_in_range(load_totals(load)->begun, 30, 53);
+	assert_in_range(load_totals(load)->begun, 30, 80);
 	load_stop(load);
 	PLAY_UNTIL(&play, heard.done > 0);
 	assert_int_equal(load_totals(load)->accepted, load_totals(load)->begun);

@@ -108,7 +108,8 @@ void transaction_finish(struct session *session, enum smtp_own own, const char *
 		char limit[24];
 		snprintf(limit, sizeof limit, "%llu",
 			(unsigned long long)session->listener->rules.max_size);
-		transaction_own_reply(session, own, limit, &reply);
+		transaction_own_reply(
+			session, own, own == SMTP_OWN_TOO_LARGE ? limit : NULL, &reply);
 		keep_verdict(session, &reply);
 	}
 	if (reason)

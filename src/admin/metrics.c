@@ -95,10 +95,10 @@ static void add_value(struct buf *into, const char *text, size_t len)
 }
 
 /* Without braces; "" for the process. */
-static void add_labels(const struct board *board, int column, struct buf *into)
+static void add_labels(
+	const struct board *board, int column, enum board_kind kind, struct buf *into)
 {
 	const char *name = board_column_name(board, column);
-	enum board_kind kind = board_column_kind(board, column);
 	if (kind == BOARD_PROCESS)
 		return;
 	if (kind == BOARD_SERVER) {
@@ -125,7 +125,7 @@ static void add_sample(const struct board *board, int column, const struct metri
 	add_name(row, into);
 	if (row->kind != BOARD_PROCESS) {
 		buf_add_text(into, "{");
-		add_labels(board, column, into);
+		add_labels(board, column, row->kind, into);
 		buf_add_text(into, "}");
 	}
 	buf_addf(into, " %" PRId64 "\n", value);
@@ -136,7 +136,7 @@ static void add_bucket(const struct board *board, int column, const struct metri
 {
 	add_name(row, into);
 	buf_add_text(into, "_bucket{");
-	add_labels(board, column, into);
+	add_labels(board, column, row->kind, into);
 	buf_addf(into, "%sle=\"%s\"} %" PRIu64 "\n", row->kind == BOARD_PROCESS ? "" : ",", bound,
 		count);
 }
@@ -156,11 +156,11 @@ static void add_histogram(
 	add_bucket(board, column, row, "+Inf", count, into);
 	add_name(row, into);
 	buf_add_text(into, "_sum{");
-	add_labels(board, column, into);
+	add_labels(board, column, row->kind, into);
 	buf_addf(into, "} %.6f\n", (double)sum / SECOND);
 	add_name(row, into);
 	buf_add_text(into, "_count{");
-	add_labels(board, column, into);
+	add_labels(board, column, row->kind, into);
 	buf_addf(into, "} %" PRIu64 "\n", count);
 }
 
@@ -190,7 +190,7 @@ static void add_derived(const struct board *board, const struct derived *metric,
 		if (!is_column(board, column, BOARD_SERVER))
 			continue;
 		buf_addf(into, "%s{", metric->id);
-		add_labels(board, column, into);
+		add_labels(board, column, BOARD_SERVER, into);
 		buf_addf(into, "} %g\n", metric->value(board, column));
 	}
 }

@@ -113,8 +113,7 @@ enum board_kind board_column_kind(const struct board *board, int column)
 
 	assert(column >= 0 && column < BOARD_COLUMNS);
 	kind = atomic_load(&board->columns[column].kind);
-	assert(kind > 0);
-	return (enum board_kind)(kind - 1);
+	return kind > 0 ? (enum board_kind)(kind - 1) : BOARD_KINDS;
 }
 
 const char *board_column_name(const struct board *board, int column)

@@ -42,6 +42,7 @@ enum err board_attach(void *map, struct board **board_r, struct err_text *text) 
 int board_column(struct board *board, enum board_kind kind, const char *name);
 /* The column, or -1; for readers. */
 int board_find(const struct board *board, enum board_kind kind, const char *name);
+/* BOARD_KINDS when the column is free: the master may free one while others look. */
 enum board_kind board_column_kind(const struct board *board, int column);
 /* "" when the column is free */
 const char *board_column_name(const struct board *board, int column);

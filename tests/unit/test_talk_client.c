@@ -809,11 +809,13 @@ static void test_times(void **state)
 	times = patient;
 
 	greet(&owner);
-	times.rcpt = 30 * MSEC;
+	times.rcpt = 200 * MSEC;
 	mail(&owner);
-	world_turn_for(&owner.stage.world, 60 * MSEC); /* its time begins behind MAIL's reply */
+	world_turn_for(&owner.stage.world, 250 * MSEC); /* its time begins behind MAIL's reply */
 	assert_false(owner.over);
 	raw_say(&owner.server, "250 ok\r\n");
+	world_turn_for(&owner.stage.world, 20 * MSEC);
+	assert_true(recorded(&owner, "250/1"));
 	check_end(&owner, CLOSE_TIMEOUT, PHASE_RCPT, FATE_UNSENT);
 	owner_clear(&owner);
 	times = patient;

@@ -53,9 +53,9 @@ static void test_input_never_moves_what_is_held(void **state)
 	memcpy(chunk->at + chunk->len - 5, "12345", 5);
 	chain_add(&kept, chunk, 0, 5);
 	talk_input_eat(&input, chunk->len - 5);
-	fresh = talk_input_room(&input, pool, CHUNK_LARGE);
+	fresh = talk_input_room(&input, pool, CHUNK_SMALL);
 	assert_ptr_not_equal(fresh, chunk);
-	assert_int_equal(fresh->room, CHUNK_LARGE);
+	assert_int_equal(fresh->room, CHUNK_SMALL);
 	assert_true(span_is(talk_input_unread(&input), "12345"));
 	assert_int_equal(chain_copy(&kept, 0, copy, 5), 5);
 	assert_memory_equal(copy, "aaaaa", 5);

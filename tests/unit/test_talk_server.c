@@ -358,6 +358,35 @@ static void test_unread_is_not_forgotten(void **state)
 	desk_close(&desk);
 }
 
+/* While we owe the answer to a message, the next ones wait with the client, not in our memory. */
+static void test_haste_is_held_back(void **state)
+{
+	enum { COMMANDS = 20 * 1000 };
+	struct desk desk;
+	struct buf noops = {0};
+
+	(void)state;
+	for (int i = 0; i < COMMANDS; i++)
+		buf_add_text(&noops, "NOOP\r\n");
+	desk_open(&desk, &patient);
+	desk.deaf = true;
+	desk_greet(&desk);
+	desk_begin_body(&desk);
+	desk.slow_end = true;
+	raw_say(&desk.client, "x\r\n.\r\n");
+	UNTIL(&desk, desk.held == 1);
+	chain_clear(&desk.kept);
+	buf_reset(&desk.body);
+	raw_say_bytes(&desk.client, noops.at, noops.len);
+	world_turn_for(&desk.stage.world, 20 * MSEC);
+	assert_true(chunk_pool_used(net_chunks(desk.stage.world.loop)) <= CHUNK_SMALL);
+	assert_true(recorded(&desk, "end"));
+	answer_held(&desk);
+	UNTIL(&desk, (raw_hear(&desk.client), desk.client.got.len == 14 * (COMMANDS + 1)));
+	buf_clear(&noops);
+	desk_close(&desk);
+}
+
 static void test_pause_and_resume(void **state)
 {
 	struct desk desk;
@@ -933,6 +962,7 @@ int main(void)
 		cmocka_unit_test(test_byte_by_byte),
 		cmocka_unit_test(test_answers_later),
 		cmocka_unit_test(test_unread_is_not_forgotten),
+		cmocka_unit_test(test_haste_is_held_back),
 		cmocka_unit_test(test_pause_and_resume),
 		cmocka_unit_test(test_large_body_under_pauses),
 		cmocka_unit_test(test_idle_holds_no_chunk),

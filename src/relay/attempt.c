@@ -42,9 +42,10 @@ void attempt_cancel(struct session *session, enum pool_outcome outcome)
 {
 	struct attempt *attempt = &session->tx.attempt;
 	assert(attempt->active);
-	if (attempt->mail_sent)
+	bool told = session->tx.mail_refused; /* that was the end of it, and was logged */
+	if (attempt->mail_sent && !told)
 		account_attempt(session, NULL, NULL, NULL);
-	conclude(session, outcome, way_back(attempt));
+	conclude(session, told ? POOL_REFUSED : outcome, way_back(attempt));
 }
 
 void attempt_conclude(
@@ -68,6 +69,8 @@ void attempt_elsewhere(struct session *session, const struct commit_row *row,
 	struct transaction *tx = &session->tx;
 	struct attempt *attempt = &tx->attempt;
 	enum pool_outcome outcome = row->outcome;
+	if (row->action != COMMIT_AMBIGUOUS)
+		account_gap(session, false);
 	if (end && end->why == CLOSE_STALE)
 		outcome =
 			POOL_STALE; /* it fell idle while the client dawdled: no sign of trouble */
@@ -91,14 +94,21 @@ void attempt_dregs(struct session *session)
 
 void attempt_lose_patience(struct session *session)
 {
-	static const struct commit_case late = {
-		.event = COMMIT_TIMED_OUT, .phase = PHASE_RCPT, .fate = FATE_UNSENT};
-	struct attempt *attempt = &session->tx.attempt;
-	if (!attempt->active || !attempt->ready || session->tx.mail_refused || attempt->body_begun)
+	struct transaction *tx = &session->tx;
+	struct attempt *attempt = &tx->attempt;
+	if (!attempt->active || !attempt->ready || tx->mail_refused || tx->streaming)
 		return;
-	bool waits = !attempt->mail_answered || attempt->unanswered > 0;
-	if (waits &&
-		pool_has_another(attempt->loan->pool, &session->tx.tried, attempt->loan->column))
+	struct commit_case late = {
+		.event = COMMIT_TIMED_OUT,
+		.phase = attempt->body_begun ? PHASE_BODY : PHASE_RCPT,
+		.fate = smtp_client_fate(attempt_smtp(attempt)),
+	};
+	/* Waiting for the envelope's replies; or the whole message is here, and the server does not
+	 * take it (354 is missing, or it has stopped reading). */
+	bool waits = attempt->body_begun ? tx->step == STEP_COMPLETE
+					 : !attempt->mail_answered || attempt->unanswered > 0;
+	if (waits && late.fate != FATE_ENDED &&
+		pool_has_another(attempt->loan->pool, &tx->tried, attempt->loan->column))
 		attempt_elsewhere(session, commit_judge(&late), NULL, NULL);
 }
 
@@ -122,7 +132,6 @@ static void on_ended(void *arg, const struct talk_end *end)
 	};
 	const struct commit_row *row = commit_judge(&what);
 	if (row->action != COMMIT_AMBIGUOUS) {
-		account_gap(session, false);
 		attempt_elsewhere(session, row, end, NULL);
 		return;
 	}

@@ -92,6 +92,10 @@ static bool begin_body(struct session *session)
 	CHAIN_FOREACH (piece, &tx->body)
 		smtp_client_body(attempt_smtp(attempt), piece->chunk, piece->at, piece->len);
 	count_bytes(session, tx->body.len);
+	if (tx->octets > (uint64_t)session->listener->settings->replay_limit) {
+		tx->streaming = true;
+		chain_clear(&tx->body);
+	}
 	return true;
 }
 
@@ -112,6 +116,7 @@ void attempt_pump(struct session *session)
 		smtp_client_body_end(attempt_smtp(attempt));
 	}
 	talk_client_go(attempt->loan->talk);
+	session_flow(session); /* the body may flow now */
 }
 
 void attempt_body(struct session *session, struct chunk *chunk, size_t at, size_t len)

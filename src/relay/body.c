@@ -118,10 +118,15 @@ static void refuse_flaw(struct session *session, unsigned slot)
 	};
 	struct transaction *tx = &session->tx;
 	enum smtp_flaw flaw = tx->flaw;
+	struct smtp_reply reply;
 	char limit[24];
 	snprintf(
 		limit, sizeof limit, "%llu", (unsigned long long)session->listener->rules.max_size);
 	tx->end_slot = slot;
+	/* Recipients and chunks may still wait in front of it. */
+	transaction_own_reply(session, own[flaw], flaw == FLAW_TOO_LARGE ? limit : NULL, &reply);
+	transaction_tell_pending(session, &reply);
+	transaction_settle(session);
 	transaction_finish(session, own[flaw], "flaw");
 	/* A client that frames its mail wrongly may have more to smuggle; one whose mail is merely
 	 * too large may go on. */
@@ -151,12 +156,12 @@ static void hold_chunk(struct session *session, unsigned slot)
 static void complete(struct session *session)
 {
 	struct transaction *tx = &session->tx;
-	if (tx->told == 0) {
-		transaction_finish(session, SMTP_OWN_NO_RECIPIENTS, "no recipients");
-		return;
-	}
 	if (tx->verdict.code != 0) {
 		transaction_finish(session, SMTP_OWN_COUNT, tx->reason);
+		return;
+	}
+	if (tx->told == 0) {
+		transaction_finish(session, SMTP_OWN_NO_RECIPIENTS, "no recipients");
 		return;
 	}
 	if (!transaction_ensure_attempt(session))
@@ -183,6 +188,8 @@ void transaction_body_end(struct session *session, unsigned slot, bool last, enu
 	tx->end_slot = slot;
 	tx->step = STEP_COMPLETE;
 	tx->completed = net_now(session_loop(session));
+	net_timer_set(session_loop(session), &tx->patience,
+		tx->completed + session->listener->settings->replay_within / 2);
 	if (tx->pending > 0)
 		tx->early_end = true;
 	else

@@ -62,6 +62,15 @@ static struct span rcpt_command(struct arena *arena, const struct smtp_rcpt *rcp
 	return (struct span){.at = at, .len = (size_t)len};
 }
 
+/* The first of them: from now on the client waits, and the server has half of that time. */
+static void begin_waiting(struct session *session)
+{
+	struct net_loop *loop = session_loop(session);
+	int64_t now = net_now(loop), within = session->listener->settings->answer_within;
+	net_timer_set(loop, &session->tx.answer_by, now + within);
+	net_timer_set(loop, &session->tx.patience, now + within / 2);
+}
+
 void transaction_rcpt(struct session *session, const struct smtp_rcpt *rcpt, unsigned slot)
 {
 	struct transaction *tx = &session->tx;
@@ -91,11 +100,8 @@ void transaction_rcpt(struct session *session, const struct smtp_rcpt *rcpt, uns
 	recipient->domain = arena_span(&tx->arena, rcpt->to.domain);
 	if (recipient->parameters)
 		tx->needs |= SMTP_CAP_DSN;
-	if (tx->pending++ == 0) {
-		net_timer_set(session_loop(session), &tx->answer_by,
-			net_now(session_loop(session)) +
-				session->listener->settings->answer_within);
-	}
+	if (tx->pending++ == 0)
+		begin_waiting(session);
 	if (!transaction_ensure_attempt(session))
 		transaction_no_server(session, ERR_DOWN, "every server was tried");
 	else
@@ -114,6 +120,8 @@ static void tell_recipient(
 		tx->told++;
 	else
 		tx->refused++;
+	if (class == 5)
+		tx->for_good++;
 	account_count(session,
 		class == 2   ? M_LISTENER_recipients_accepted
 		: class == 4 ? M_LISTENER_recipients_deferred

@@ -107,6 +107,7 @@ struct transaction {
 	bool sender_parameters;
 	struct recipient *recipient;
 	unsigned recipients, recipients_room, told, pending, refused;
+	unsigned for_good; /* of those refused: by 5yz */
 	struct smtp_reply
 		mail_reply; /* a server refused MAIL: answers every further RCPT; code 0: none */
 	bool mail_refused;
@@ -208,7 +209,8 @@ void transaction_settle(struct session *session); /* a recipient's verdict is in
 /* ---- transaction.c ---- */
 void transaction_init(struct session *session);
 bool transaction_open(const struct session *session);
-bool transaction_ended(const struct session *session); /* an attempt's end of data was queued */
+/* An octet of the end of data has gone to a server: only its verdict counts now. */
+bool transaction_ended(const struct session *session);
 /* Start an attempt if there is none.  False: every way is exhausted. */
 bool transaction_ensure_attempt(struct session *session);
 /* This server is out: another one, as the row says. */

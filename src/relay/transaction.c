@@ -23,7 +23,8 @@ bool transaction_open(const struct session *session)
 
 bool transaction_ended(const struct session *session)
 {
-	return session->tx.attempt.active && session->tx.attempt.end_sent;
+	const struct attempt *attempt = &session->tx.attempt;
+	return attempt->active && attempt->end_sent && smtp_client_fate(attempt_smtp(attempt)) == FATE_ENDED;
 }
 
 bool transaction_ensure_attempt(struct session *session)
@@ -91,12 +92,29 @@ static void keep_verdict(struct session *session, const struct smtp_reply *reply
 	tx->verdict.wire = buf_span(&tx->verdict_wire);
 }
 
-/* The attempt that decided has done its work. */
+/* The attempt that decided has done its work; one that is left when all recipients were refused
+ * has none. */
 static void conclude_attempt(struct transaction *tx, struct session *session)
 {
-	if (tx->attempt.active)
+	if (tx->attempt.active && tx->row)
 		attempt_conclude(session, tx->row, tx->decided);
+	else if (tx->attempt.active)
+		attempt_cancel(session, POOL_ABANDONED);
 	tx->decided = NULL; /* it was valid during the server's callback only */
+}
+
+static void set_outcome(struct transaction *tx, const char *word, enum metric metric)
+{
+	tx->outcome = word;
+	tx->outcome_metric = metric;
+}
+
+static void set_refused(struct transaction *tx, bool for_good)
+{
+	if (for_good)
+		set_outcome(tx, "refused", M_LISTENER_refused);
+	else
+		set_outcome(tx, "deferred", M_LISTENER_deferred);
 }
 
 /* The client hears the verdict (kept, or `own`), then it is counted and logged. */
@@ -128,15 +146,13 @@ void transaction_finish(struct session *session, enum smtp_own own, const char *
 		talk_server_flush(session->talk);
 	account_gap(session, false);
 	conclude_attempt(tx, session);
-	if (!tx->outcome) {
-		tx->outcome = accepted                  ? (gone ? "accepted-unheard" : "accepted")
-			      : tx->verdict.code >= 500 ? "refused"
-							: "deferred";
-		tx->outcome_metric =
-			accepted ? (gone ? M_LISTENER_accepted_unheard : M_LISTENER_accepted)
-			: tx->verdict.code >= 500 ? M_LISTENER_refused
-						  : M_LISTENER_deferred;
-	}
+	if (!tx->outcome && accepted && gone)
+		set_outcome(tx, "accepted-unheard", M_LISTENER_accepted_unheard);
+	else if (!tx->outcome && accepted)
+		set_outcome(tx, "accepted", M_LISTENER_accepted);
+	else if (!tx->outcome)
+		set_refused(tx, tx->told == 0 && tx->recipients > 0 ? tx->for_good > 0
+								    : tx->verdict.code >= 500);
 	account_transaction(session);
 	if (accepted)
 		session->errors = 0;
@@ -152,8 +168,7 @@ void transaction_verdict(
 	tx->row = row;
 	tx->decided = reply;
 	if (row->action == COMMIT_AMBIGUOUS) {
-		tx->outcome = "ambiguous";
-		tx->outcome_metric = M_LISTENER_ambiguous;
+		set_outcome(tx, "ambiguous", M_LISTENER_ambiguous);
 		transaction_finish(session, SMTP_OWN_AMBIGUOUS, row->name);
 		return;
 	}
@@ -229,13 +244,15 @@ void transaction_no_server(struct session *session, enum err err, const char *te
 		transaction_own_reply(session, own_for(tx, err), NULL, &reply);
 	if (tx->step == STEP_COMPLETE || tx->step == STEP_BODY) {
 		keep_verdict(session, &reply);
-		if (tx->pending > 0)
-			transaction_tell_pending(session, &reply);
-		transaction_finish(session, SMTP_OWN_COUNT, "no server");
-		return;
+		tx->reason = "no server";
 	}
+	/* Chunks, and the end of data, may wait for the recipients' verdicts. */
+	bool held = tx->pending > 0;
 	transaction_tell_pending(session, &reply);
-	transaction_settle(session);
+	if (held)
+		transaction_settle(session);
+	else if (tx->step != STEP_ENVELOPE)
+		transaction_finish(session, SMTP_OWN_COUNT, "no server");
 }
 
 void transaction_abandon(struct session *session, const char *reason)
@@ -248,8 +265,10 @@ void transaction_abandon(struct session *session, const char *reason)
 	tx->reason = reason;
 	if (!tx->outcome) {
 		bool all_refused = tx->recipients > 0 && tx->refused == tx->recipients;
-		tx->outcome = all_refused ? "refused" : "abandoned";
-		tx->outcome_metric = all_refused ? M_LISTENER_refused : M_LISTENER_abandoned;
+		if (all_refused)
+			set_refused(tx, tx->for_good > 0);
+		else
+			set_outcome(tx, "abandoned", M_LISTENER_abandoned);
 	}
 	account_transaction(session);
 	reset(session);

@@ -24,7 +24,8 @@ bool transaction_open(const struct session *session)
 bool transaction_ended(const struct session *session)
 {
 	const struct attempt *attempt = &session->tx.attempt;
-	return attempt->active && attempt->end_sent && smtp_client_fate(attempt_smtp(attempt)) == FATE_ENDED;
+	return attempt->active && attempt->end_sent &&
+	       smtp_client_fate(attempt_smtp(attempt)) == FATE_ENDED;
 }
 
 bool transaction_ensure_attempt(struct session *session)

@@ -112,6 +112,13 @@ void account_attempt(struct session *session, const struct commit_row *row,
 	log_end(&line, relay->world.board, relay->world.row);
 }
 
+void account_message_id(struct session *session)
+{
+	struct transaction *tx = &session->tx;
+	if (!tx->message_id[0])
+		mail_header_find(&tx->body, "Message-ID", tx->message_id, sizeof tx->message_id);
+}
+
 #define LOG_RECIPIENTS 20 /* more are counted, not named */
 
 static void log_recipients(struct session *session, struct log_line *line)
@@ -136,7 +143,6 @@ void account_transaction(struct session *session)
 	struct relay *relay = session->relay;
 	struct transaction *tx = &session->tx;
 	int64_t now = net_now(relay->world.loop);
-	char message_id[256];
 	struct log_line line;
 
 	account_count(session, tx->outcome_metric, 1);
@@ -145,11 +151,11 @@ void account_transaction(struct session *session)
 	if (tx->settled)
 		board_observe(relay->world.board, relay->world.row, session->listener->column,
 			M_LISTENER_time_envelope, tx->settled - tx->began);
-	mail_header_find(&tx->body, "Message-ID", message_id, sizeof message_id);
+	account_message_id(session);
 
 	begin(session, &line, LOG_EVENT_transaction);
 	log_int(&line, LOG_transaction, tx->number);
-	log_string(&line, LOG_message_id, message_id);
+	log_string(&line, LOG_message_id, tx->message_id);
 	log_string(&line, LOG_listener, session->listener->name);
 	log_string(&line, LOG_client, session->peer_text);
 	log_string(&line, LOG_helo, session->name);

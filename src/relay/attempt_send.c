@@ -94,6 +94,7 @@ static bool begin_body(struct session *session)
 	count_bytes(session, tx->body.len);
 	if (tx->octets > (uint64_t)session->listener->settings->replay_limit) {
 		tx->streaming = true;
+		account_message_id(session);
 		chain_clear(&tx->body);
 	}
 	return true;

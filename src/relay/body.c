@@ -93,6 +93,7 @@ void transaction_body(struct session *session, struct chunk *chunk, size_t at, s
 	if (tx->attempt.active && tx->attempt.body_begun && !tx->streaming &&
 		tx->octets > (uint64_t)session->listener->settings->replay_limit) {
 		tx->streaming = true;
+		account_message_id(session);
 		chain_clear(&tx->body);
 	}
 	session_flow(session);

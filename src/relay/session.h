@@ -149,6 +149,7 @@ struct transaction {
 	const char *reason;
 	const char *server, *server_pool; /* who decided */
 	char queue_id[64];
+	char message_id[256]; /* once looked for; the body may be gone by the time of the log */
 	char why[96];
 };
 
@@ -263,6 +264,7 @@ void account_count(struct session *session, enum metric metric, int64_t delta);
 void account_passed(
 	struct session *session, const struct smtp_reply *reply); /* a 4yz or 5yz of the server */
 void account_ambiguous(struct session *session);
+void account_message_id(struct session *session); /* before the body is dropped */
 void account_gap(struct session *session, bool in_gap);
 void account_attempt(struct session *session, const struct commit_row *row,
 	const struct talk_end *end, const struct smtp_reply *reply);

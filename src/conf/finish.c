@@ -96,7 +96,7 @@ static void complain_of_missing(
 	buf_reset(&which);
 	if (above) {
 		conf_block_describe(block->parent, &which);
-		buf_add_text(&which, ", for all of its kind, or here");
+		buf_addf(&which, " for every %s, or here", block->is->word);
 		*above = block->place; /* once is enough: its siblings may lack it too */
 	}
 	if (above)

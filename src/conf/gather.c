@@ -70,9 +70,20 @@ static bool is_own_word(const struct conf_entry *entry, struct span text)
 	return own;
 }
 
+/* A word that could only be a misspelled setting: it stands no deeper than the directive in hand,
+ * as no continued line does, and is nearly a setting here. */
+static bool is_nearly_setting(const struct conf_parser *parser, const struct conf_block *block,
+	const struct conf_lexeme *name)
+{
+	const struct conf_lexeme *here = &parser->here;
+
+	return name->first && here->place.column <= name->place.column &&
+	       conf_kind_nearest(block->is, here->text);
+}
+
 /* The next lexeme begins a line: does it begin another directive?  `entry` NULL: unknown. */
 static bool begins_directive(const struct conf_parser *parser, const struct conf_block *block,
-	const struct conf_entry *entry, unsigned values)
+	const struct conf_entry *entry, const struct conf_lexeme *name, unsigned values)
 {
 	const struct conf_lexeme *here = &parser->here;
 
@@ -82,7 +93,7 @@ static bool begins_directive(const struct conf_parser *parser, const struct conf
 		return true;
 	if (entry && is_own_word(entry, here->text))
 		return false;
-	return conf_kind_find(block->is, here->text) ||
+	return conf_kind_find(block->is, here->text) || is_nearly_setting(parser, block, name) ||
 	       (here->place.column == 1 && conf_kind_find(parser->conf->kinds, here->text));
 }
 
@@ -154,8 +165,11 @@ static bool gather_one(struct conf_parser *parser, struct conf_gathered *gathere
 
 /* Everything up to the directive's end or body. */
 void conf_gather(struct conf_parser *parser, const struct conf_block *block,
-	const struct conf_entry *entry, struct span name, struct conf_gathered *gathered)
+	const struct conf_entry *entry, const struct conf_lexeme *name,
+	struct conf_gathered *gathered)
 {
+	bool malformed = false;
+
 	for (;;) {
 		struct conf_lexeme *here = &parser->here;
 
@@ -169,15 +183,17 @@ void conf_gather(struct conf_parser *parser, const struct conf_block *block,
 		}
 		if (begins_body(parser, block, entry)) {
 			conf_report_error(parser->report, conf_place_behind(parser->before),
-				"\"{\" is missing behind " CONF_SHOWN, CONF_SHOW(name));
+				"\"{\" is missing behind " CONF_SHOWN, CONF_SHOW(name->text));
 			gathered->ending = CONF_BODY_INSIDE;
 			return;
 		}
 		if (conf_at_end(parser) || here->kind == LEX_BRACE_CLOSE ||
-			begins_directive(parser, block, entry, gathered->count)) {
-			complain_of_end(parser, name);
+			begins_directive(parser, block, entry, name, gathered->count)) {
+			if (!malformed)
+				complain_of_end(parser, name->text);
 			return;
 		}
+		malformed |= here->bad;
 		if (!gather_one(parser, gathered))
 			return;
 	}

@@ -17,6 +17,8 @@
 
 #include "conf/lexer.h"
 
+#define MANY 400 /* names among which the nearest is looked for */
+
 struct making {
 	const struct conf_vocabulary *vocabulary;
 	struct arena *arena;
@@ -175,6 +177,19 @@ struct conf_entry *conf_kind_find(const struct conf_kind *kind, struct span name
 struct conf_entry *conf_kind_find_arg(const struct conf_kind *kind, struct span name)
 {
 	return find(kind, name, true);
+}
+
+struct conf_entry *conf_kind_nearest(const struct conf_kind *kind, struct span name)
+{
+	const char *names[MANY], *nearest;
+	size_t count = 0;
+
+	for (unsigned i = 0; i < kind->count && count < MANY; i++) {
+		if (!conf_entry_is_arg(&kind->entries[i]))
+			names[count++] = kind->entries[i].row->name;
+	}
+	nearest = conf_nearest(name, names, count);
+	return nearest ? conf_kind_find(kind, span_of(nearest)) : NULL;
 }
 
 void conf_kind_synopsis(const struct conf_kind *kind, struct buf *out)

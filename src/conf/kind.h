@@ -49,6 +49,9 @@ static inline unsigned conf_entry_index(
 	return (unsigned)(entry - kind->entries);
 }
 
+/* The directive that was most likely meant; NULL: nobody can tell. */
+struct conf_entry *conf_kind_nearest(const struct conf_kind *kind, struct span name);
+
 /* "server NAME ADDRESS": how a block of this kind begins. */
 void conf_kind_synopsis(const struct conf_kind *kind, struct buf *out);
 

@@ -211,6 +211,25 @@ static void scan_string(struct conf_lexer *lexer, struct conf_lexeme *lexeme, bo
 	}
 }
 
+/* An unclosed string has run to the end of its line.  The ";" and "}" there were most likely not
+ * meant to be in it: give them back, so that the directive ends where it should. */
+static void give_back_end(struct conf_lexer *lexer, struct conf_lexeme *lexeme, size_t start)
+{
+	struct span text = lexer->source->text;
+	size_t at = lexer->at;
+	bool signs = false;
+
+	while (at > start && strchr(" \t\r;}", text.at[at - 1])) {
+		at--;
+		signs |= text.at[at] == ';' || text.at[at] == '}';
+	}
+	if (!signs)
+		return;
+	lexer->column -= (uint32_t)(lexer->at - at);
+	lexer->at = at;
+	lexeme->unclosed = false;
+}
+
 static struct span unescape(struct conf_lexer *lexer, struct span raw)
 {
 	char *text = arena_string(lexer->arena, raw);
@@ -244,6 +263,7 @@ static void lex_string(struct conf_lexer *lexer, struct conf_lexeme *lexeme)
 	if (lexeme->unclosed) {
 		conf_report_error(lexer->report, start, "string without its closing quote");
 		conf_report_hint(lexer->report, "expected \" on the same line");
+		give_back_end(lexer, lexeme, inside);
 	} else if (!lexeme->bad && (!ends_word(lexer) || peek(lexer, 0) == '"')) {
 		conf_report_error(lexer->report, here(lexer), "no space after a string");
 		conf_report_hint(lexer->report, "expected a space or \";\" behind the quote");
@@ -254,10 +274,13 @@ static void lex_string(struct conf_lexer *lexer, struct conf_lexeme *lexeme)
 /* A quote in the middle of a word: take what looks like the string with it, as one bad lexeme. */
 static void complain_of_quote(struct conf_lexer *lexer, struct conf_lexeme *lexeme)
 {
+	size_t start;
+
 	conf_report_error(lexer->report, here(lexer), "quote inside a word");
 	conf_report_hint(
 		lexer->report, "put the whole value in quotes, and write \\\" inside them");
 	lexeme->bad = true;
+	start = lexer->at;
 	for (advance(lexer); peek(lexer, 0) >= 0 && peek(lexer, 0) != '\n'; advance(lexer)) {
 		if (peek(lexer, 0) == '"') {
 			advance(lexer);
@@ -265,6 +288,7 @@ static void complain_of_quote(struct conf_lexer *lexer, struct conf_lexeme *lexe
 		}
 	}
 	lexeme->unclosed = true;
+	give_back_end(lexer, lexeme, start);
 }
 
 static void lex_word(struct conf_lexer *lexer, struct conf_lexeme *lexeme)

@@ -28,7 +28,7 @@ struct conf_lexeme {
 	bool quoted;                  /* `text` was a string */
 	bool first;                   /* on its line */
 	bool bad;                     /* malformed, and reported */
-	bool unclosed;                /* a string that the end of its line ended */
+	bool unclosed;                /* a string took all of its line */
 };
 
 struct conf_lexer {

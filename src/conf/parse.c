@@ -11,14 +11,16 @@
  *   references to its name are not wrong as well.
  * - A missing ";" is told by a word that begins a line and is a setting here (or is one value too
  *   many), and is reported behind the value that lacks it, not where the parser stumbles.
- * - A missing "}" is told by a word in the first column that is legal at the top only.
+ * - A missing "}" is told by a word that begins a line, no deeper than the block does, and is
+ *   legal only further out.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf/parser.h"
 
-static void parse_body(struct conf_parser *parser, struct conf_block *block);
+static void parse_body(
+	struct conf_parser *parser, struct conf_block *block, const struct conf_lexeme *opener);
 
 /* ---- skipping ---- */
 
@@ -178,16 +180,18 @@ static void apply_arg(struct conf_parser *parser, struct conf_block *block,
 static void apply_args(
 	struct conf_parser *parser, struct conf_block *block, const struct conf_gathered *gathered)
 {
-	unsigned next = 0;
+	unsigned next = 0, errors = parser->report->errors;
 
 	for (unsigned i = 0; i < block->is->count; i++) {
 		const struct conf_entry *entry = &block->is->entries[i];
 		unsigned left = gathered->count - next;
 		unsigned count = conf_takes_list(entry) || left == 0 ? left : 1;
+		bool bad = gathered->bad || parser->report->errors > errors;
 
 		if (!conf_entry_is_arg(entry))
 			continue;
-		apply_arg(parser, block, entry, gathered->values + next, count, gathered->bad);
+		apply_arg(parser, block, entry, count > 0 ? &gathered->values[next] : NULL, count,
+			bad);
 		next += count;
 	}
 	if (next < gathered->count && !gathered->bad)
@@ -250,7 +254,7 @@ static void parse_block(struct conf_parser *parser, struct conf_block *parent,
 	if (gathered->ending == CONF_BODY)
 		conf_take(parser);
 	if (gathered->ending != CONF_ENDED)
-		parse_body(parser, block);
+		parse_body(parser, block, name);
 	if (parser->report->errors > errors || gathered->bad)
 		block->flags |= CONF_BLOCK_DIRTY;
 }
@@ -268,7 +272,7 @@ static void parse_directive(struct conf_parser *parser, struct conf_block *block
 		/* The values of a setting that we only guess are not worth a look. */
 		gathered.bad = !entry || !entry->opens;
 	}
-	conf_gather(parser, block, entry, name.text, &gathered);
+	conf_gather(parser, block, entry, &name, &gathered);
 	if (entry && entry->opens)
 		parse_block(parser, block, entry, &name, &gathered);
 	else if (entry)
@@ -320,14 +324,20 @@ static void complain_of_stray_brace(struct conf_parser *parser)
 		conf_report_error(parser->report, brace.place, "\"}\" without its \"{\"");
 }
 
-/* A word in the first column that is legal at the top and not here: the "}" is missing. */
-static bool leaves_block(const struct conf_parser *parser, const struct conf_block *block)
+/* Whether the "}" is missing before the next lexeme. */
+static bool leaves_block(const struct conf_parser *parser, const struct conf_block *block,
+	const struct conf_lexeme *opener)
 {
 	const struct conf_lexeme *here = &parser->here;
 
-	return block->parent && here->kind == LEX_WORD && here->first && here->place.column == 1 &&
-	       !conf_kind_find(block->is, here->text) &&
-	       conf_kind_find(parser->conf->kinds, here->text);
+	if (!opener || !opener->first || here->kind != LEX_WORD || !here->first ||
+		here->place.column > opener->place.column || conf_kind_find(block->is, here->text))
+		return false;
+	for (const struct conf_block *out = block->parent; out; out = out->parent) {
+		if (conf_kind_find(out->is, here->text))
+			return true;
+	}
+	return false;
 }
 
 static void complain_of_unclosed(struct conf_parser *parser, const struct conf_block *block)
@@ -340,15 +350,16 @@ static void complain_of_unclosed(struct conf_parser *parser, const struct conf_b
 		conf_at_end(parser) ? "the end of the file" : "this:");
 	if (!conf_at_end(parser))
 		conf_report_note(parser->report, parser->here.place,
-			CONF_SHOWN " stands at the top level", CONF_SHOW(parser->here.text));
+			CONF_SHOWN " belongs further out", CONF_SHOW(parser->here.text));
 	buf_clear(&which);
 	parser->unclosed++;
 }
 
 /* Directives up to the block's "}", or for the top to the end of the text. */
-static void parse_body(struct conf_parser *parser, struct conf_block *block)
+static void parse_body(
+	struct conf_parser *parser, struct conf_block *block, const struct conf_lexeme *opener)
 {
-	while (!conf_at_end(parser) && !leaves_block(parser, block)) {
+	while (!conf_at_end(parser) && !leaves_block(parser, block, opener)) {
 		unsigned errors = parser->report->errors;
 
 		if (parser->here.kind == LEX_BRACE_CLOSE && block->parent) {
@@ -374,5 +385,5 @@ void conf_parse_text(struct conf *conf, const struct conf_source *source, struct
 
 	conf_lexer_init(&parser.lexer, source, &conf->arena, conf->report);
 	parser.here = conf_lexer_next(&parser.lexer);
-	parse_body(&parser, block);
+	parse_body(&parser, block, NULL);
 }

@@ -43,7 +43,8 @@ static inline bool conf_at_end(const struct conf_parser *parser)
  * of them is missing (reported).  `entry` NULL: nobody knows the directive.  `options` are the
  * caller's to free. */
 void conf_gather(struct conf_parser *parser, const struct conf_block *block,
-	const struct conf_entry *entry, struct span name, struct conf_gathered *gathered);
+	const struct conf_entry *entry, const struct conf_lexeme *name,
+	struct conf_gathered *gathered);
 
 /* Whether it takes all values that are left. */
 bool conf_takes_list(const struct conf_entry *entry);

@@ -29,7 +29,7 @@ static void add_code(struct buf *out, const char *text)
 static void add_words(struct buf *out, const struct conf_directive *row)
 {
 	for (unsigned i = 0; row->words && row->words[i]; i++) {
-		buf_add_text(out, out->len > 0 ? ", " : "");
+		buf_add_text(out, i > 0 ? ", " : out->len > 0 ? "; " : "");
 		add_code(out, row->words[i]);
 	}
 }
@@ -79,7 +79,7 @@ static void add_default(struct buf *out, const struct conf_entry *entry)
 		buf_add_text(out, "none");
 }
 
-static void add_row(struct buf *out, const struct conf_entry *entry)
+static void add_row(struct buf *out, const struct conf_kind *kind, const struct conf_entry *entry)
 {
 	buf_add_text(out, "| ");
 	add_code(out, entry->row->name);
@@ -94,7 +94,8 @@ static void add_row(struct buf *out, const struct conf_entry *entry)
 	if (entry->row->flags & CONF_REPEATABLE)
 		buf_add_text(out, " May be written several times.");
 	if (entry->from >= 0)
-		buf_add_text(out, " In the block around it: the default for all.");
+		buf_addf(out, " In `%s`: the default for every `%s`.", kind->parent->word,
+			kind->word);
 	buf_add_text(out, " | ");
 	if (entry->row->example)
 		add_code(out, entry->row->example);
@@ -128,7 +129,7 @@ static void add_kind(struct buf *out, const struct conf_kind *kind)
 		if (rows++ == 0)
 			buf_add_text(out, "| setting | values | default | meaning | example |\n"
 					  "|---|---|---|---|---|\n");
-		add_row(out, &kind->entries[i]);
+		add_row(out, kind, &kind->entries[i]);
 	}
 	buf_add_text(out, "\n");
 	/* Lent rows are described where they belong; here it is enough to name them. */
@@ -136,8 +137,11 @@ static void add_kind(struct buf *out, const struct conf_kind *kind)
 	for (unsigned i = 0; i < kind->count; i++) {
 		if (!kind->entries[i].lent)
 			continue;
-		buf_add_text(
-			out, rows++ == 0 ? "Also, as defaults for the blocks inside it: " : ", ");
+		if (rows++ == 0)
+			buf_addf(out, "In `%s` also, as defaults for every block inside it: ",
+				kind->word);
+		else
+			buf_add_text(out, ", ");
 		add_code(out, kind->entries[i].row->name);
 	}
 	buf_add_text(out, rows > 0 ? ".\n\n" : "");

@@ -77,7 +77,9 @@ static void add_words(const struct conf_directive *row, struct buf *out)
 {
 	for (unsigned i = 0; row->words && row->words[i]; i++) {
 		if (out->len > 0)
-			buf_add_text(out, row->words[i + 1] ? ", " : " or ");
+			buf_add_text(out, row->words[i + 1]        ? ", "
+					  : row->type == CONF_ENUM ? " or "
+								   : ", or ");
 		buf_add_text(out, row->words[i]);
 	}
 }
@@ -113,6 +115,24 @@ void conf_row_wanted(const struct conf_directive *row, struct buf *out)
 	buf_clear(&text);
 }
 
+const char *conf_subject(const struct conf_statement *statement, const struct conf_directive *row)
+{
+	return row->flags & CONF_ARG ? statement->block->is->word : row->name;
+}
+
+void conf_hint_word(struct conf_statement *statement, const struct conf_token *token,
+	const struct conf_directive *row)
+{
+	const char *near;
+	size_t count = 0;
+
+	while (row->words && row->words[count])
+		count++;
+	near = conf_nearest(token->text, row->words, count);
+	if (near)
+		conf_report_hint(statement->report, "did you mean \"%s\"?", near);
+}
+
 bool conf_not_wanted(struct conf_statement *statement, const struct conf_token *token,
 	const struct conf_directive *row)
 {
@@ -120,8 +140,9 @@ bool conf_not_wanted(struct conf_statement *statement, const struct conf_token *
 
 	conf_row_wanted(row, &wanted);
 	conf_report_error(statement->report, token->place, CONF_SHOWN " is not a value of \"%s\"",
-		CONF_SHOW(token->text), row->name);
+		CONF_SHOW(token->text), conf_subject(statement, row));
 	conf_report_hint(statement->report, "expected %s", buf_string(&wanted));
+	conf_hint_word(statement, token, row);
 	buf_clear(&wanted);
 	return false;
 }

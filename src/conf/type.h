@@ -20,6 +20,11 @@ conf_read_type conf_read_flag, conf_read_enum, conf_read_name, conf_read_word, c
 conf_read_type conf_read_host, conf_read_addr, conf_read_addr_port, conf_read_endpoint,
 	conf_read_network, conf_read_domain;
 
+/* What a message calls the setting: a value behind a block's name is the block's. */
+const char *conf_subject(const struct conf_statement *statement, const struct conf_directive *row);
+/* Add "did you mean" if one of the row's special words is near. */
+void conf_hint_word(struct conf_statement *statement, const struct conf_token *token,
+	const struct conf_directive *row);
 /* Report that a token is not what its row wants, with "expected ..."; returns false. */
 bool conf_not_wanted(struct conf_statement *statement, const struct conf_token *token,
 	const struct conf_directive *row);

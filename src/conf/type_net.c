@@ -15,6 +15,7 @@ static bool complain(struct conf_statement *statement, const struct conf_token *
 	conf_report_error(
 		statement->report, token->place, CONF_SHOWN ": %s", CONF_SHOW(token->text), why);
 	conf_report_hint(statement->report, "expected %s", buf_string(&wanted));
+	conf_hint_word(statement, token, row);
 	buf_clear(&wanted);
 	return false;
 }

@@ -119,7 +119,7 @@ static bool out_of_bounds(struct conf_statement *statement, const struct conf_to
 
 	conf_row_wanted(row, &wanted);
 	conf_report_error(statement->report, token->place, CONF_SHOWN " is too %s for \"%s\"",
-		CONF_SHOW(token->text), how, row->name);
+		CONF_SHOW(token->text), how, conf_subject(statement, row));
 	conf_report_hint(statement->report, "expected %s", buf_string(&wanted));
 	buf_clear(&wanted);
 	return false;
@@ -202,7 +202,8 @@ static bool complain_of_unit(struct conf_statement *statement, const struct conf
 			CONF_SHOW(token->text));
 	else
 		conf_report_error(statement->report, token->place,
-			CONF_SHOWN " is not a unit of \"%s\"", CONF_SHOW(unit), row->name);
+			CONF_SHOWN " is not a unit of \"%s\"", CONF_SHOW(unit),
+			conf_subject(statement, row));
 	if (meant)
 		conf_report_hint(statement->report, "did you mean %.*s%s?",
 			(int)(digits.len < 24 ? digits.len : 24), digits.at, meant->name);

@@ -37,7 +37,6 @@ bool conf_read_flag(struct conf_statement *statement, const struct conf_token *t
 bool conf_read_enum(struct conf_statement *statement, const struct conf_token *token,
 	const struct conf_directive *row, void *to)
 {
-	const char *near;
 	int count = 0;
 
 	for (; row->words[count]; count++) {
@@ -46,11 +45,7 @@ bool conf_read_enum(struct conf_statement *statement, const struct conf_token *t
 			return true;
 		}
 	}
-	conf_not_wanted(statement, token, row);
-	near = conf_nearest(token->text, row->words, (size_t)count);
-	if (near)
-		conf_report_hint(statement->report, "did you mean \"%s\"?", near);
-	return false;
+	return conf_not_wanted(statement, token, row);
 }
 
 static bool is_alnum(char c)

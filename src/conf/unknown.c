@@ -5,8 +5,6 @@
 
 #include "conf/build.h"
 
-#define MANY 400 /* names among which the nearest is looked for */
-
 static void say_legal_names(struct conf *conf, const struct conf_kind *kind)
 {
 	struct buf names = {0};
@@ -28,19 +26,6 @@ static void say_legal_names(struct conf *conf, const struct conf_kind *kind)
 	}
 	conf_report_hint(conf->report, "expected %s", buf_string(&names));
 	buf_clear(&names);
-}
-
-static struct conf_entry *nearest_in(const struct conf_kind *kind, struct span name)
-{
-	const char *names[MANY], *nearest;
-	size_t count = 0;
-
-	for (unsigned i = 0; i < kind->count && count < MANY; i++) {
-		if (!conf_entry_is_arg(&kind->entries[i]))
-			names[count++] = kind->entries[i].row->name;
-	}
-	nearest = conf_nearest(name, names, count);
-	return nearest ? conf_kind_find(kind, span_of(nearest)) : NULL;
 }
 
 /* "in server or listener", "at the top level": the kinds in which a name is legal.  False: none. */
@@ -96,7 +81,7 @@ static void complain(struct conf *conf, const struct conf_block *block,
 const struct conf_entry *conf_unknown_setting(struct conf *conf, const struct conf_block *block,
 	const struct conf_kind *kind, struct span name, struct conf_place place)
 {
-	const struct conf_entry *meant = nearest_in(kind, name);
+	const struct conf_entry *meant = conf_kind_nearest(kind, name);
 	struct buf homes = {0};
 
 	if (conf_kind_find_arg(kind, name))

@@ -44,7 +44,7 @@ void attempt_cancel(struct session *session, enum pool_outcome outcome)
 	assert(attempt->active);
 	bool told = session->tx.mail_refused; /* that was the end of it, and was logged */
 	if (attempt->mail_sent && !told)
-		account_attempt(session, NULL, NULL, NULL);
+		account_attempt(session, attempt->accepted == 0 ? attempt->refusal : NULL, NULL, NULL);
 	conclude(session, told ? POOL_REFUSED : outcome, way_back(attempt));
 }
 

@@ -44,6 +44,7 @@ static void on_rcpt_reply(struct session *session, const struct commit_row *row,
 		recipient->offer = OFFER_ACCEPTED;
 	} else {
 		recipient->offer = OFFER_REFUSED;
+		attempt->refusal = row;
 		if (recipient->state == RECIPIENT_ACCEPTED) {
 			differs(session, row, reply);
 			return;

@@ -125,9 +125,12 @@ static void refuse_flaw(struct session *session, unsigned slot)
 		limit, sizeof limit, "%llu", (unsigned long long)session->listener->rules.max_size);
 	tx->end_slot = slot;
 	/* Recipients and chunks may still wait in front of it. */
-	transaction_own_reply(session, own[flaw], flaw == FLAW_TOO_LARGE ? limit : NULL, &reply);
-	transaction_tell_pending(session, &reply);
-	transaction_settle(session);
+	if (tx->pending > 0) {
+		transaction_own_reply(
+			session, own[flaw], flaw == FLAW_TOO_LARGE ? limit : NULL, &reply);
+		transaction_tell_pending(session, &reply);
+		transaction_settle(session);
+	}
 	transaction_finish(session, own[flaw], "flaw");
 	/* A client that frames its mail wrongly may have more to smuggle; one whose mail is merely
 	 * too large may go on. */

@@ -85,6 +85,7 @@ struct attempt {
 	bool reset_sent, mail_sent, mail_answered, body_begun, end_sent;
 	unsigned unanswered; /* RCPTs on their way */
 	unsigned accepted;   /* RCPTs answered 2yz by this server */
+	const struct commit_row *refusal; /* of the RCPT that it refused last */
 	int64_t asked, began, envelope_done, body_begin, ended;
 };
 

@@ -6,10 +6,10 @@
  */
 #include "smtp/address.h"
 
-#define LOCAL_MAX  64  /* RFC 5321 4.5.3.1.1 */
-#define DOMAIN_MAX 255 /* 4.5.3.1.2 */
-#define PATH_MAX_  256 /* 4.5.3.1.3, brackets and a source route included */
-#define LABEL_MAX  63  /* RFC 1035 2.3.4 */
+#define LOCAL_OCTETS  64  /* RFC 5321 4.5.3.1.1 */
+#define DOMAIN_OCTETS 255 /* 4.5.3.1.2 */
+#define PATH_OCTETS   256 /* 4.5.3.1.3, brackets and a source route included */
+#define LABEL_OCTETS  63  /* RFC 1035 2.3.4 */
 
 static bool is_alnum(char c)
 {
@@ -81,7 +81,7 @@ static bool eat_label(struct span *rest)
 		hyphen = rest->at[len] == '-';
 		len += wide > 0 ? wide : 1;
 	}
-	if (len == 0 || hyphen || len > LABEL_MAX)
+	if (len == 0 || hyphen || len > LABEL_OCTETS)
 		return false;
 	*rest = span_from(*rest, len);
 	return true;
@@ -130,7 +130,7 @@ static bool eat_domain(struct span *rest, struct span *domain_r)
 	if (!(rest->len > 0 && rest->at[0] == '[' ? eat_literal(rest) : eat_name(rest)))
 		return false;
 	*domain_r = (struct span){.at = before.at, .len = before.len - rest->len};
-	return domain_r->len <= DOMAIN_MAX;
+	return domain_r->len <= DOMAIN_OCTETS;
 }
 
 bool smtp_domain_valid(struct span domain)
@@ -206,7 +206,7 @@ static bool eat_local(struct span *rest, struct span *local_r)
 	if (!(rest->len > 0 && rest->at[0] == '"' ? eat_quoted(rest) : eat_dot_string(rest)))
 		return false;
 	*local_r = (struct span){.at = before.at, .len = before.len - rest->len};
-	return local_r->len <= LOCAL_MAX;
+	return local_r->len <= LOCAL_OCTETS;
 }
 
 bool smtp_local_reroutes(struct span local)
@@ -276,7 +276,7 @@ size_t smtp_path_parse(struct span in, enum smtp_path_kind kind, struct smtp_pat
 		sound = true;
 	else
 		sound = eat_mailbox(&rest, &path);
-	if (!sound || !eat_char(&rest, '>') || in.len - rest.len > PATH_MAX_)
+	if (!sound || !eat_char(&rest, '>') || in.len - rest.len > PATH_OCTETS)
 		return 0;
 	path.text = (struct span){.at = in.at, .len = in.len - rest.len};
 	path.utf8 = is_wide(path.text);

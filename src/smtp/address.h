@@ -17,7 +17,10 @@ struct smtp_path {
 	bool utf8;          /* needs SMTPUTF8 */
 };
 
-enum smtp_path_kind { SMTP_REVERSE_PATH /* "<>" allowed */, SMTP_FORWARD_PATH /* "<postmaster>" allowed */ };
+enum smtp_path_kind {
+	SMTP_REVERSE_PATH /* "<>" allowed */,
+	SMTP_FORWARD_PATH /* "<postmaster>" allowed */
+};
 
 /*
  * Read a path from the front of `in`; returns the octets eaten, 0 when malformed (limits of

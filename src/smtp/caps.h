@@ -6,18 +6,18 @@
 
 #include "base/bytes.h"
 
-#define SMTP_CAPS(CAP)                                                            \
-	CAP(SEEN, 0, "")                /* an EHLO reply was read at all */         \
-	CAP(PIPELINING, 1, "PIPELINING") /* RFC 2920 */                             \
-	CAP(SIZE, 2, "SIZE")            /* RFC 1870 */                              \
-	CAP(8BITMIME, 3, "8BITMIME")    /* RFC 6152 */                              \
-	CAP(SMTPUTF8, 4, "SMTPUTF8")    /* RFC 6531 */                              \
-	CAP(DSN, 5, "DSN")              /* RFC 3461 */                              \
-	CAP(CHUNKING, 6, "CHUNKING")    /* RFC 3030 */                              \
-	CAP(ENHANCED, 7, "ENHANCEDSTATUSCODES") /* RFC 2034 */                      \
-	CAP(STARTTLS, 8, "STARTTLS")    /* RFC 3207 */                              \
-	CAP(AUTH, 9, "AUTH")            /* RFC 4954 */                              \
-	CAP(XCLIENT, 10, "XCLIENT")                                                 \
+#define SMTP_CAPS(CAP)                                                                             \
+	CAP(SEEN, 0, "")                        /* an EHLO reply was read at all */                \
+	CAP(PIPELINING, 1, "PIPELINING")        /* RFC 2920 */                                     \
+	CAP(SIZE, 2, "SIZE")                    /* RFC 1870 */                                     \
+	CAP(8BITMIME, 3, "8BITMIME")            /* RFC 6152 */                                     \
+	CAP(SMTPUTF8, 4, "SMTPUTF8")            /* RFC 6531 */                                     \
+	CAP(DSN, 5, "DSN")                      /* RFC 3461 */                                     \
+	CAP(CHUNKING, 6, "CHUNKING")            /* RFC 3030 */                                     \
+	CAP(ENHANCED, 7, "ENHANCEDSTATUSCODES") /* RFC 2034 */                                     \
+	CAP(STARTTLS, 8, "STARTTLS")            /* RFC 3207 */                                     \
+	CAP(AUTH, 9, "AUTH")                    /* RFC 4954 */                                     \
+	CAP(XCLIENT, 10, "XCLIENT")                                                                \
 	CAP(HELP, 11, "HELP")
 
 enum {

@@ -17,8 +17,17 @@
 #include "smtp/reply.h"
 
 enum smtp_phase {
-	PHASE_CONNECT, PHASE_BANNER, PHASE_EHLO, PHASE_MAIL, PHASE_RCPT, PHASE_DATA, PHASE_BODY,
-	PHASE_END, PHASE_RSET, PHASE_QUIT, SMTP_PHASES
+	PHASE_CONNECT,
+	PHASE_BANNER,
+	PHASE_EHLO,
+	PHASE_MAIL,
+	PHASE_RCPT,
+	PHASE_DATA,
+	PHASE_BODY,
+	PHASE_END,
+	PHASE_RSET,
+	PHASE_QUIT,
+	SMTP_PHASES
 };
 const char *smtp_phase_name(enum smtp_phase phase); /* "end of data" ... for logs */
 
@@ -54,7 +63,8 @@ struct smtp_client *smtp_client_new(struct chunk_pool *pool);
 void smtp_client_free(struct smtp_client **client);
 
 /* Queue one command; `line` without CRLF, which must hold no CR, LF, NUL (asserted). */
-void smtp_client_send(struct smtp_client *client, enum smtp_phase phase, struct span line, unsigned tag);
+void smtp_client_send(
+	struct smtp_client *client, enum smtp_phase phase, struct span line, unsigned tag);
 
 /*
  * The body.  `chunking` decides its form for the message that begins now:
@@ -81,7 +91,8 @@ void smtp_client_sent(struct smtp_client *client, size_t taken);
 enum smtp_fate smtp_client_fate(const struct smtp_client *client);
 
 /* Next event out of the unread bytes; returns octets eaten. */
-size_t smtp_client_next(struct smtp_client *client, struct span in, struct smtp_client_event *event_r);
+size_t smtp_client_next(
+	struct smtp_client *client, struct span in, struct smtp_client_event *event_r);
 /* Commands without a reply yet. */
 unsigned smtp_client_outstanding(const struct smtp_client *client);
 /* Phase of the oldest command without a reply: what a time-out is about.  PHASE_BODY if none. */

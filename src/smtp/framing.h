@@ -10,9 +10,9 @@
 
 /* State between reads; zero-initialised stands at the beginning of a body. */
 struct smtp_unframe {
-	uint64_t octets;   /* of the body so far, unstuffed */
-	uint32_t column;   /* octets in the current line */
-	uint8_t state;     /* private: where between CR, LF and dot we are */
+	uint64_t octets; /* of the body so far, unstuffed */
+	uint32_t column; /* octets in the current line */
+	uint8_t state;   /* private: where between CR, LF and dot we are */
 	enum smtp_flaw flaw;
 	bool done;
 };
@@ -27,7 +27,8 @@ size_t smtp_unframe_data(struct smtp_unframe *unframe, const struct smtp_server_
 	struct span in, struct span *body_r);
 /* The same checks over the octets of a chunk (RFC 3030); no dots, no end inside.  Returns how many
  * octets stand in front of the first flaw. */
-size_t smtp_unframe_chunk(struct smtp_unframe *unframe, const struct smtp_server_rules *rules, struct span in);
+size_t smtp_unframe_chunk(
+	struct smtp_unframe *unframe, const struct smtp_server_rules *rules, struct span in);
 /* At the end of a BDAT message: a lone CR at the very end is a flaw too. */
 void smtp_unframe_end(struct smtp_unframe *unframe, const struct smtp_server_rules *rules);
 
@@ -37,10 +38,11 @@ size_t smtp_scan(const char *at, size_t len);
 /* Append a piece of an unstuffed body to `out`, stuffed: pieces of the same chunk, no copy.
  * Zero-initialised stands at the beginning of a body. */
 struct smtp_stuff {
-	bool mid_line;  /* false: the next octet begins a line */
+	bool mid_line; /* false: the next octet begins a line */
 	bool after_cr;
 };
-void smtp_stuff(struct smtp_stuff *stuff, struct chunk *chunk, size_t at, size_t len, struct chain *out);
+void smtp_stuff(
+	struct smtp_stuff *stuff, struct chunk *chunk, size_t at, size_t len, struct chain *out);
 /* The final CRLF if the body lacks it, then the dot. */
 void smtp_stuff_end(struct smtp_stuff *stuff, struct chain *out);
 

@@ -18,7 +18,7 @@ struct smtp_enhanced {
 /* `wire`: all its lines as received, each with CRLF ("250-a\r\n250 b\r\n"); whose memory it is
  * in says the function that hands it out. */
 struct smtp_reply {
-	uint16_t code; /* 200 ... 599 */
+	uint16_t code;                 /* 200 ... 599 */
 	struct smtp_enhanced enhanced; /* of the first line */
 	struct span wire;
 };
@@ -56,7 +56,7 @@ void smtp_reply_recode(const struct smtp_reply *reply, uint16_t code, struct buf
  * a printf-free text; docs/replies.md is generated from these rows.  A "%s" in a text is filled
  * from the argument of smtp_own_reply().
  */
-#define SMTP_OWN_REPLIES(OWN)                                                                     \
+#define SMTP_OWN_REPLIES(OWN)                                                                      \
 	OWN(BANNER, 220, "", "%s ESMTP Mailweir")                                                  \
 	OWN(HELO, 250, "", "%s")                                                                   \
 	OWN(BYE, 221, "2.0.0", "Bye")                                                              \
@@ -65,7 +65,8 @@ void smtp_reply_recode(const struct smtp_reply *reply, uint16_t code, struct buf
 	OWN(CHUNK_OK, 250, "2.0.0", "%s octets received")                                          \
 	OWN(GO_AHEAD, 354, "", "End data with <CR><LF>.<CR><LF>")                                  \
 	OWN(VRFY, 252, "2.0.0", "Send some mail, a server will try to deliver it")                 \
-	OWN(HELP, 214, "2.0.0", "Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP") \
+	OWN(HELP, 214, "2.0.0",                                                                    \
+		"Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP")                \
 	OWN(DRAINING, 421, "4.3.2", "This balancer is going down, please come back at once")       \
 	OWN(IDLE, 421, "4.4.2", "Time-out waiting for a command")                                  \
 	OWN(TOO_SLOW, 421, "4.4.2", "Data came too slowly")                                        \
@@ -73,13 +74,13 @@ void smtp_reply_recode(const struct smtp_reply *reply, uint16_t code, struct buf
 	OWN(TOO_MANY_FROM_YOU, 421, "4.7.0", "Too many sessions from your address")                \
 	OWN(TOO_MANY_ERRORS, 421, "4.7.0", "Too many errors")                                      \
 	OWN(TOO_MANY_IDLE_COMMANDS, 421, "4.7.0", "Too many commands without a message")           \
-	OWN(NO_MEMORY, 421, "4.3.1", "No buffers at the moment")                                   \
 	OWN(NO_SERVER, 451, "4.4.1", "No server available at the moment")                          \
 	OWN(NO_SERVER_IN_TIME, 451, "4.4.1", "No server answered in time")                         \
 	OWN(SERVERS_FULL, 451, "4.3.2", "All servers are busy, try again later")                   \
-	OWN(SERVER_CONFUSED, 451, "4.3.0", "The server gave no usable answer")                     \
-	OWN(REPLAY_DIFFERS, 451, "4.3.0", "The servers disagree about the recipients, try again later") \
-	OWN(TOO_LARGE_TO_REPLAY, 451, "4.4.2", "The server was lost inside the message, try again") \
+	OWN(REPLAY_DIFFERS, 451, "4.3.0",                                                          \
+		"The servers disagree about the recipients, try again later")                      \
+	OWN(TOO_LARGE_TO_REPLAY, 451, "4.4.2",                                                     \
+		"The server was lost inside the message, try again")                               \
 	OWN(AMBIGUOUS, 451, "4.4.2", "The server was lost before it confirmed the message")        \
 	OWN(UNRECOGNISED, 500, "5.5.2", "Command not recognised")                                  \
 	OWN(LINE_TOO_LONG, 500, "5.5.2", "Command line too long")                                  \
@@ -106,12 +107,13 @@ enum smtp_own {
 #define SMTP_OWN_ID(id, code, enhanced, text) SMTP_OWN_##id,
 	SMTP_OWN_REPLIES(SMTP_OWN_ID)
 #undef SMTP_OWN_ID
-	SMTP_OWN_COUNT
+		SMTP_OWN_COUNT
 };
 
 /* Make one of our replies; its wire form is appended to `into` (reply_r->wire points there until
  * the next append).  `argument` fills "%s"; NULL where the text has none. */
-void smtp_own_reply(enum smtp_own own, const char *argument, struct buf *into, struct smtp_reply *reply_r);
+void smtp_own_reply(
+	enum smtp_own own, const char *argument, struct buf *into, struct smtp_reply *reply_r);
 uint16_t smtp_own_code(enum smtp_own own);
 /* Markdown table of all rows, for docs/replies.md. */
 void smtp_own_reference(struct buf *into);

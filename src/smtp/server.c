@@ -100,7 +100,8 @@ size_t smtp_server_next(
 	if (server->mode != MODE_COMMAND)
 		return smtp_server_body(server, in, event_r);
 	eaten = read_command(server, in, event_r);
-	/* A chunk out of order is no event until it is swallowed; its octets may be here already. */
+	/* A chunk out of order is no event until it is swallowed; its octets may be here already.
+	 */
 	if (event_r->kind == SRV_MORE && server->mode == MODE_SWALLOW)
 		eaten += smtp_server_body(server, span_from(in, eaten), event_r);
 	return eaten;

@@ -30,8 +30,22 @@
 #define SMTP_COMMAND_LINE 512 /* plus what the offered extensions allow, RFC 5321 4.5.3.1.4 */
 
 enum smtp_verb {
-	VERB_UNKNOWN, VERB_EHLO, VERB_HELO, VERB_MAIL, VERB_RCPT, VERB_DATA, VERB_BDAT, VERB_RSET,
-	VERB_NOOP, VERB_QUIT, VERB_VRFY, VERB_EXPN, VERB_HELP, VERB_ETRN, VERB_TURN, SMTP_VERBS
+	VERB_UNKNOWN,
+	VERB_EHLO,
+	VERB_HELO,
+	VERB_MAIL,
+	VERB_RCPT,
+	VERB_DATA,
+	VERB_BDAT,
+	VERB_RSET,
+	VERB_NOOP,
+	VERB_QUIT,
+	VERB_VRFY,
+	VERB_EXPN,
+	VERB_HELP,
+	VERB_ETRN,
+	VERB_TURN,
+	SMTP_VERBS
 };
 const char *smtp_verb_name(enum smtp_verb verb);
 
@@ -66,15 +80,15 @@ struct smtp_command {
 enum smtp_flaw { FLAW_NONE, FLAW_BARE_NEWLINE, FLAW_NUL, FLAW_LONG_LINE, FLAW_TOO_LARGE };
 
 enum smtp_server_kind {
-	SRV_MORE,     /* needs more bytes, or waits for a reply before it may read on */
-	SRV_COMMAND,  /* answer its slot, now or later; that of a BDAT comes again in BODY_END and is
-	                 answered then, not before */
+	SRV_MORE,    /* needs more bytes, or waits for a reply before it may read on */
+	SRV_COMMAND, /* answer its slot, now or later; that of a BDAT comes again in BODY_END and is
+			answered then, not before */
 	SRV_ANSWERED, /* a command that was answered here: `own` says with which reply */
 	SRV_BODY,     /* a piece of the body: `body` points into `in`; unstuffed */
 	SRV_FLAW,     /* the body has a flaw: forward no more of it; SRV_BODY_END follows in time */
 	SRV_BODY_END, /* the end of data, or of a BDAT chunk (`last`); answer its slot */
 	SRV_BROKEN,   /* the client broke the protocol beyond repair: `own` was queued as the last
-	                 reply; send it and close */
+			 reply; send it and close */
 };
 
 struct smtp_server_event {
@@ -107,7 +121,8 @@ void smtp_server_free(struct smtp_server **server);
  * piecemeal.  A body never waits for more than 2 octets.
  */
 #define SMTP_SERVER_WINDOW 2048
-size_t smtp_server_next(struct smtp_server *server, struct span in, struct smtp_server_event *event_r);
+size_t smtp_server_next(
+	struct smtp_server *server, struct span in, struct smtp_server_event *event_r);
 
 /*
  * Answer a slot, once; the reply is copied.  Its effect on the order of commands: EHLO/MAIL/RCPT
@@ -117,7 +132,8 @@ size_t smtp_server_next(struct smtp_server *server, struct span in, struct smtp_
  * transaction open until RSET (RFC 5321 4.1.4).
  */
 void smtp_server_reply(struct smtp_server *server, unsigned slot, const struct smtp_reply *reply);
-void smtp_server_own(struct smtp_server *server, unsigned slot, enum smtp_own own, const char *argument);
+void smtp_server_own(
+	struct smtp_server *server, unsigned slot, enum smtp_own own, const char *argument);
 /* An unasked last reply (banner at the start with SMTP_OWN_BANNER; 421 at a time-out). Goes out
  * behind the replies that are ready; for 421, slots not yet answered are dropped. */
 void smtp_server_say(struct smtp_server *server, enum smtp_own own, const char *argument);
@@ -129,10 +145,12 @@ void smtp_server_reply_ehlo(struct smtp_server *server, unsigned slot, const cha
 struct chain *smtp_server_out(struct smtp_server *server);
 /* Slots that wait for the owner's reply. */
 unsigned smtp_server_pending(const struct smtp_server *server);
-/* At a message border: greeted or not, no transaction open, nothing pending, no part of a line read. */
+/* At a message border: greeted or not, no transaction open, nothing pending, no part of a line
+ * read. */
 bool smtp_server_between(const struct smtp_server *server);
 bool smtp_server_in_body(const struct smtp_server *server);
-bool smtp_server_quitting(const struct smtp_server *server); /* QUIT, 421 or BROKEN: close after sending */
-bool smtp_server_esmtp(const struct smtp_server *server);    /* greeted by EHLO */
+bool smtp_server_quitting(
+	const struct smtp_server *server); /* QUIT, 421 or BROKEN: close after sending */
+bool smtp_server_esmtp(const struct smtp_server *server); /* greeted by EHLO */
 
 #endif

@@ -17,7 +17,7 @@
 
 enum where { START, MID, DOT, AFTER_CR };
 
-#define LINE_MAX_                                                                                  \
+#define LINE_OCTETS                                                                                \
 	998 /* RFC 5322 2.1.1, without CRLF; a doubled dot counts once (RFC 5321 4.5.3.1.6) */
 
 /* ---- octets that may pass; all of these are for a body without a flaw so far ---- */
@@ -40,7 +40,7 @@ static size_t take_octets(
 static size_t take_text(
 	struct smtp_unframe *unframe, const struct smtp_server_rules *rules, size_t len)
 {
-	size_t room = unframe->column < LINE_MAX_ ? LINE_MAX_ - unframe->column : 0;
+	size_t room = unframe->column < LINE_OCTETS ? LINE_OCTETS - unframe->column : 0;
 	size_t fitting = rules->pass_long_lines || len <= room ? len : room;
 	size_t taken = take_octets(unframe, rules, fitting);
 
@@ -48,8 +48,8 @@ static size_t take_text(
 	if (taken == fitting && fitting < len)
 		unframe->flaw = FLAW_LONG_LINE;
 	/* Without the limit a line has no end either: the column must not wrap. */
-	if (unframe->column < LINE_MAX_)
-		unframe->column += (uint32_t)(taken < LINE_MAX_ ? taken : LINE_MAX_);
+	if (unframe->column < LINE_OCTETS)
+		unframe->column += (uint32_t)(taken < LINE_OCTETS ? taken : LINE_OCTETS);
 	return taken;
 }
 

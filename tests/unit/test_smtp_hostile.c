@@ -734,6 +734,63 @@ static void test_item_25_size(void **state)
 		"< 550 5.5.2 Bare CR or bare LF in the message\\r\\n250 2.0.0 Ok\\r\\n\n");
 }
 
+/* Words of the language in any order, right, wrong and torn: the cuts never matter. */
+static void test_random_dialogues(void **state)
+{
+	static const struct span words[] = {
+		BYTES("MAIL FROM:<a@b>\r\n"),
+		BYTES("MAIL FROM:<bad@b>\r\n"),
+		BYTES("MAIL FROM:<a@b> SIZE=9 BODY=7BIT\r\n"),
+		BYTES("RCPT TO:<c@d>\r\n"),
+		BYTES("RCPT TO:<c@d>\r\n"),
+		BYTES("RCPT TO:<bad@d>\r\n"),
+		BYTES("BDAT 0\r\n"),
+		BYTES("BDAT 7\r\nQUIT\r\n\r"),
+		BYTES("BDAT 3\r\n\nab"),
+		BYTES("BDAT 4 LAST\r\nabcd"),
+		BYTES("BDAT 0 LAST\r\n"),
+		BYTES("RSET\r\n"),
+		BYTES("NOOP\r\n"),
+		BYTES("VRFY x\r\n"),
+		BYTES("\r\n"),
+		BYTES("\r"),
+		BYTES("\n"),
+		BYTES("\0"),
+		BYTES("x"),
+		BYTES("BDAT 1\r"),
+		BYTES("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+	};
+	struct rng rng;
+
+	(void)state;
+	rng_seed(&rng, 22);
+	for (int round = 0; round < 600; round++) {
+		struct dialogue dialogue = {.group = {EHLO},
+			.when = (enum when)(round % 3),
+			.rules = {.pass_bare_newlines = round % 2, .max_size = 10}};
+		struct buf group[4] = {{0}};
+		char *whole;
+
+		for (int i = 0; i < 4; i++) {
+			for (uint64_t count = 1 + rng_below(&rng, 12); count > 0; count--)
+				buf_add_span(&group[i],
+					words[rng_below(&rng, sizeof(words) / sizeof(words[0]))]);
+			dialogue.group[i + 1] = buf_span(&group[i]);
+		}
+		whole = run(&dialogue, WHOLE, 0);
+		same_at(&dialogue, EACH, 0, whole);
+		for (size_t seed = 1; seed <= 5; seed++) {
+			same_at(&dialogue, RANDOM, seed, whole);
+			same_at(&dialogue, AT_ONE, rng_below(&rng, 300), whole);
+		}
+		free(whole);
+		for (int i = 0; i < 4; i++)
+			buf_clear(&group[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -764,6 +821,7 @@ int main(void)
 		cmocka_unit_test(test_item_22_own_replies_in_order),
 		cmocka_unit_test(test_item_22_flood_is_seen),
 		cmocka_unit_test(test_item_25_size),
+		cmocka_unit_test(test_random_dialogues),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

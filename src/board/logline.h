@@ -78,8 +78,7 @@
 	FIELD(generation, INT, "The generation it belongs to; each reload begins a new one")       \
 	FIELD(status, INT, "The exit status of a process")                                         \
 	FIELD(signal, INT, "The signal that ended a process")                                      \
-	FIELD(ambiguous, INT, "Transactions that became ambiguous by a process's death")           \
-	FIELD(count, INT, "How many, for events that are reported once for many")
+	FIELD(ambiguous, INT, "Transactions that became ambiguous by a process's death")
 
 enum log_event {
 #define LOG_EVENT_ID(id, name, help) LOG_EVENT_##id,

@@ -103,6 +103,10 @@ void account_attempt(struct session *session, const struct commit_row *row,
 		log_string(&line, LOG_text, end->text);
 	log_string(&line, LOG_queue_id, tx->queue_id);
 	log_msec(&line, LOG_t_wait, attempt->loan->waited);
+	if (!attempt->loan->reused) {
+		log_msec(&line, LOG_t_connect, talk_client_time_connect(attempt->loan->talk));
+		log_msec(&line, LOG_t_greeting, talk_client_time_greeting(attempt->loan->talk));
+	}
 	if (attempt->envelope_done)
 		log_msec(&line, LOG_t_envelope, attempt->envelope_done - attempt->began);
 	if (attempt->ended) {
@@ -158,6 +162,7 @@ void account_transaction(struct session *session)
 	log_string(&line, LOG_message_id, tx->message_id);
 	log_string(&line, LOG_listener, session->listener->name);
 	log_string(&line, LOG_client, session->peer_text);
+	log_string(&line, LOG_local, session->local_text);
 	log_string(&line, LOG_helo, session->name);
 	log_text(&line, LOG_sender,
 		session->listener->settings->log_addresses == LOG_ADDRESSES ? tx->mail.from.text
@@ -176,6 +181,8 @@ void account_transaction(struct session *session)
 		tx->verdict.code   ? &tx->verdict
 		: tx->mail_refused ? &tx->mail_reply
 				   : NULL);
+	if (tx->own)
+		log_bool(&line, LOG_own, true);
 	log_string(&line, LOG_queue_id, tx->queue_id);
 	log_msec(&line, LOG_t_total, now - tx->began);
 	log_end(&line, relay->world.board, relay->world.row);

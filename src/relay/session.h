@@ -145,6 +145,7 @@ struct transaction {
 	struct buf verdict_wire;
 	const struct commit_row *row; /* decided by a server: concludes the attempt */
 	const struct smtp_reply *decided;
+	bool own; /* the verdict is ours, not a server's */
 	const char *outcome; /* word of the log */
 	enum metric outcome_metric;
 	const char *reason;

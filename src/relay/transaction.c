@@ -124,6 +124,7 @@ void transaction_finish(struct session *session, enum smtp_own own, const char *
 	struct transaction *tx = &session->tx;
 	struct smtp_reply reply;
 	if (own != SMTP_OWN_COUNT) {
+		tx->own = true;
 		char limit[24];
 		snprintf(limit, sizeof limit, "%llu",
 			(unsigned long long)session->listener->rules.max_size);

@@ -19,7 +19,7 @@ struct talk_client;
 /* How it ended. */
 struct talk_end {
 	enum talk_close why;
-	enum smtp_phase phase;   /* what was outstanding; MAIL if nothing was */
+	enum smtp_phase phase; /* what was outstanding; MAIL if nothing was */
 	enum smtp_fate fate;
 	bool answered;           /* some reply came in since talk_client_mark() */
 	struct smtp_reply reply; /* GREETING_REFUSED: banner's or EHLO's; valid during the call */
@@ -47,8 +47,8 @@ extern const struct talk_client_times talk_client_default_times;
 struct talk_client_setup {
 	const struct addr *addr; /* with ports; tried in this order; copied */
 	unsigned addr_count;
-	struct addr from;      /* ADDR_NONE: the kernel chooses */
-	const char *hostname;  /* said in EHLO; lives longer than the conversation */
+	struct addr from;     /* ADDR_NONE: the kernel chooses */
+	const char *hostname; /* said in EHLO; lives longer than the conversation */
 	const struct talk_client_times *times; /* likewise */
 };
 
@@ -64,7 +64,8 @@ void talk_client_mark(struct talk_client *talk); /* a transaction begins: resets
 const struct smtp_offer *talk_client_offer(const struct talk_client *talk);
 const struct addr *talk_client_peer(const struct talk_client *talk);
 size_t talk_client_unsent(const struct talk_client *talk); /* without smtp_client_held() */
-bool talk_client_clean(const struct talk_client *talk); /* greeted, nothing outstanding, unsent or unread */
+bool talk_client_clean(
+	const struct talk_client *talk); /* greeted, nothing outstanding, unsent or unread */
 /* Microseconds it took to connect, and from there to EHLO's answer. */
 int64_t talk_client_time_connect(const struct talk_client *talk);
 int64_t talk_client_time_greeting(const struct talk_client *talk);

@@ -4,31 +4,31 @@
 #ifndef TALK_CLOSE_H
 #define TALK_CLOSE_H
 
-#define TALK_CLOSES(CLOSE)                                                                \
-	CLOSE(QUIT, "quit")                     /* QUIT was said and answered */           \
-	CLOSE(PEER_CLOSED, "closed by peer")    /* FIN */                                  \
-	CLOSE(RESET, "connection lost")         /* RST or another error of the socket */   \
-	CLOSE(CONNECT_REFUSED, "connect failed") /* refused, unreachable */                \
-	CLOSE(CONNECT_TIMEOUT, "connect timed out")                                       \
-	CLOSE(TIMEOUT, "timed out")                                                       \
-	CLOSE(TOO_SLOW, "too slow")             /* below the minimum data rate */          \
-	CLOSE(GREETING_REFUSED, "greeting refused") /* banner or EHLO answered by 4yz or 5yz */ \
-	CLOSE(POISONED, "protocol error of the server")                                   \
-	CLOSE(PROTOCOL, "protocol error of the client")                                   \
-	CLOSE(ERRORS, "too many errors")                                                  \
-	CLOSE(LIMIT, "limit reached")                                                     \
-	CLOSE(REFUSED_BODY, "message refused")                                            \
-	CLOSE(DRAIN, "draining")                                                          \
-	CLOSE(STALE, "closed while idle")                                                 \
-	CLOSE(IDLE, "idle")                                                               \
-	CLOSE(RETIRED, "retired")               /* enough messages or refusals on it */    \
-	CLOSE(GIVEN_UP, "given up")             /* by us, in the middle of a transaction */
+#define TALK_CLOSES(CLOSE)                                                                         \
+	CLOSE(QUIT, "quit")                      /* QUIT was said and answered */                  \
+	CLOSE(PEER_CLOSED, "closed by peer")     /* FIN */                                         \
+	CLOSE(RESET, "connection lost")          /* RST or another error of the socket */          \
+	CLOSE(CONNECT_REFUSED, "connect failed") /* refused, unreachable */                        \
+	CLOSE(CONNECT_TIMEOUT, "connect timed out")                                                \
+	CLOSE(TIMEOUT, "timed out")                                                                \
+	CLOSE(TOO_SLOW, "too slow")                 /* below the minimum data rate */              \
+	CLOSE(GREETING_REFUSED, "greeting refused") /* banner or EHLO answered by 4yz or 5yz */    \
+	CLOSE(POISONED, "protocol error of the server")                                            \
+	CLOSE(PROTOCOL, "protocol error of the client")                                            \
+	CLOSE(ERRORS, "too many errors")                                                           \
+	CLOSE(LIMIT, "limit reached")                                                              \
+	CLOSE(REFUSED_BODY, "message refused")                                                     \
+	CLOSE(DRAIN, "draining")                                                                   \
+	CLOSE(STALE, "closed while idle")                                                          \
+	CLOSE(IDLE, "idle")                                                                        \
+	CLOSE(RETIRED, "retired")   /* enough messages or refusals on it */                        \
+	CLOSE(GIVEN_UP, "given up") /* by us, in the middle of a transaction */
 
 enum talk_close {
 #define TALK_CLOSE_ID(id, text) CLOSE_##id,
 	TALK_CLOSES(TALK_CLOSE_ID)
 #undef TALK_CLOSE_ID
-	TALK_CLOSE_COUNT
+		TALK_CLOSE_COUNT
 };
 const char *talk_close_text(enum talk_close why);
 

@@ -16,8 +16,8 @@
 struct talk_server;
 
 struct talk_server_ops {
-	/* A command to be answered by smtp_server_reply()/own() of talk_server_smtp(), now or later,
-	 * then talk_server_go(). The command's spans are valid during the call. */
+	/* A command to be answered by smtp_server_reply()/own() of talk_server_smtp(), now or
+	 * later, then talk_server_go(). The command's spans are valid during the call. */
 	void (*command)(void *arg, const struct smtp_command *command, unsigned slot);
 	/* A command that was answered without the owner; for counting.  May be NULL. */
 	void (*answered)(void *arg, enum smtp_own own);
@@ -32,25 +32,27 @@ struct talk_server_ops {
 	 * PEER_CLOSED, for a reset is closed(RESET).
 	 * The owner finishes what has ended and calls talk_server_close(). */
 	void (*hangup)(void *arg, enum talk_close why);
-	/* Over, and not by talk_server_close(): QUIT, time-out, broken protocol, RESET, or LIMIT when
-	 * the owner itself answered a slot by 421.  Also after hangup().  The owner frees it with
-	 * talk_server_free(), now or later; no callback comes after. */
+	/* Over, and not by talk_server_close(): QUIT, time-out, broken protocol, RESET, or LIMIT
+	 * when the owner itself answered a slot by 421.  Also after hangup().  The owner frees it
+	 * with talk_server_free(), now or later; no callback comes after. */
 	void (*closed)(void *arg, enum talk_close why);
-	/* Every reply given so far has gone to the kernel; comes before closed(QUIT) too. May be NULL. */
+	/* Every reply given so far has gone to the kernel; comes before closed(QUIT) too. May be
+	 * NULL. */
 	void (*written)(void *arg);
 };
 
 struct talk_server_times {
 	int64_t command; /* for a whole command line, and to wait for one */
 	int64_t body;    /* without a byte of the body */
-	uint32_t rate;   /* least octets a second over the body, after the first `command` time; 0: none */
+	uint32_t rate;   /* least octets a second over the body, after the first `command` time; 0:
+			    none */
 };
 
 /* `sock` is taken over.  The banner is sent at once.  `rules` and `times` are copied; `hostname`
  * lives longer than the conversation. */
-struct talk_server *talk_server_new(struct net_loop *loop, struct sys_sock *sock, const char *hostname,
-	const struct smtp_server_rules *rules, const struct talk_server_times *times,
-	const struct talk_server_ops *ops, void *arg);
+struct talk_server *talk_server_new(struct net_loop *loop, struct sys_sock *sock,
+	const char *hostname, const struct smtp_server_rules *rules,
+	const struct talk_server_times *times, const struct talk_server_ops *ops, void *arg);
 struct smtp_server *talk_server_smtp(struct talk_server *talk);
 void talk_server_go(struct talk_server *talk); /* replies were given: send them, read on */
 /* Hand what was replied to the kernel now, not at the turn's end. */

@@ -6,6 +6,7 @@
  */
 #include "smtp/framing.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define ONES  0x0101010101010101u
@@ -25,12 +26,15 @@ static bool matters(char c)
 size_t smtp_scan(const char *at, size_t len)
 {
 	size_t i = 0;
-	uint64_t word;
+	uint64_t word, found;
 
 	for (; len - i >= sizeof(word); i += sizeof(word)) {
 		memcpy(&word, at + i, sizeof(word));
-		if (zeros(word) | zeros(word ^ (ONES * '\r')) | zeros(word ^ (ONES * '\n')))
-			break;
+		/* In memory order, so that the lowest bit belongs to the first octet. */
+		word = le64toh(word);
+		found = zeros(word) | zeros(word ^ (ONES * '\r')) | zeros(word ^ (ONES * '\n'));
+		if (found)
+			return i + (size_t)__builtin_ctzll(found) / 8;
 	}
 	while (i < len && !matters(at[i]))
 		i++;

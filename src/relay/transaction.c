@@ -194,6 +194,18 @@ static void keep_last_reply(struct transaction *tx, const struct smtp_reply *rep
 	tx->last.wire = buf_span(&tx->last_reply);
 }
 
+/* It can't be replayed: the client hears the server's own words, if they mean "try again". */
+static void finish_large(
+	struct session *session, const struct commit_row *row, const struct smtp_reply *reply)
+{
+	if (!reply || smtp_reply_class(reply) != 4) {
+		transaction_finish(session, SMTP_OWN_TOO_LARGE_TO_REPLAY, row->name);
+		return;
+	}
+	keep_verdict(session, reply);
+	transaction_finish(session, SMTP_OWN_COUNT, row->name);
+}
+
 void transaction_next(
 	struct session *session, const struct commit_row *row, const struct smtp_reply *reply)
 {
@@ -204,7 +216,7 @@ void transaction_next(
 	if (row->action == COMMIT_STALE)
 		tx->fresh = ++tx->stale >= 2;
 	if (tx->streaming) {
-		transaction_finish(session, SMTP_OWN_TOO_LARGE_TO_REPLAY, row->name);
+		finish_large(session, row, reply);
 		return;
 	}
 	if (tx->told == 0 && tx->pending == 0)

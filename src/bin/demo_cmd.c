@@ -21,7 +21,7 @@ enum { TRIES = 40, PER_CONNECTION = 50 };
 /* Messages a second of --messages.  Below what two processors carry: least-transactions gives more
  * to the server that happens to run while the others wait for a processor, and then the table
  * would show the machine's scheduler instead of the policy. */
-#define PROOF_RATE    500
+#define PROOF_RATE    200
 #define RETRY_AFTER   (100 * MSEC)
 #define KILL_AFTER    (10 * SECOND) /* without --messages */
 #define ENDING_MOST   (5 * SECOND)
@@ -32,7 +32,7 @@ static const char help[] =
 	"Usage: mailweir demo [options]\n"
 	"A balancer, three sinks behind it, and a sample load: see it work, touch nothing.\n"
 	"\n"
-	"  --messages N       send N messages, 500 a second; prove that all arrived once; end\n"
+	"  --messages N       send N messages, 200 a second; prove that all arrived once; end\n"
 	"  --kill-one         kill one of the sinks on the way\n"
 	"  --port N           of the balancer on 127.0.0.1 (2525)\n"
 	"  --admin-port N     of the metrics on 127.0.0.1 (8025)\n"

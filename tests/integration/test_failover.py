@@ -17,7 +17,7 @@ FULL = "MAILWEIR_TEST_FULL" in os.environ
 SLEEP = 60 if FULL else 6  # a stopped server is woken after so long
 
 POOL = ("mail-timeout 2s; rcpt-timeout 2s; data-timeout 2s; greeting-timeout 2s; connect-timeout 2s; "
-        "slow-start 0s;")
+        "slow-start 0s; outliers eject-for=2s;")
 CHECK = "check smtp interval=500ms fast-interval=200ms timeout=1s rise=1;"
 
 

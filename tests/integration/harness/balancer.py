@@ -144,11 +144,15 @@ class Balancer:
             return None
         return wait_for(answered, 60, "a reload's answer")
 
-    def lines(self, event=None):
-        """The log so far; a last line that is being written is left out."""
-        if not self.log.exists():
-            return []
-        lines = [json.loads(line) for line in self.log.read_bytes().split(b"\n")[:-1]]
+    def lines(self, event=None, torn=0):
+        """The log so far; a last line that is being written is left out.  So many may be torn."""
+        lines = []
+        for line in self.log.read_bytes().split(b"\n")[:-1] if self.log.exists() else []:
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                assert torn > 0, line
+                torn -= 1
         return [line for line in lines if event in (None, line["event"])]
 
     def at_rest(self):

@@ -65,7 +65,7 @@ def sanitizer_report(text):
 
 def environment():
     return {**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1",
-            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "detect_stack_use_after_return=0")}
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "handle_abort=1")}
 
 
 def end_process(process, within=20.0, with_signal=signal.SIGTERM):

@@ -19,7 +19,7 @@
 
 #include "balance/balance.h"
 
-#define CREDIT_TURNS 8
+#define CREDIT_TURNS 5
 
 static inline int64_t credit_total(const struct candidate *candidate, int n)
 {

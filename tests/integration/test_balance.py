@@ -13,7 +13,7 @@ def send(weir, sinks, ledger, each):
 
 def test_show_3_five_senders_on_kept_connections_are_spread_within_one_percent(fast_weir, sinks, ledger):
     # Equally quick, whatever else this machine does: by a pause that outweighs its noise.
-    servers = sinks(3, "--slow", "end=6ms")
+    servers = sinks(3, "--slow", "end=15ms")
     fast_weir.write(servers, workers=2).start().seen_servers()
     assert len(fast_weir.pids("worker")) == 2
     counts = send(fast_weir, servers, ledger, 2000)
@@ -25,7 +25,7 @@ def test_show_3_a_slower_server_gets_less_and_is_still_served(fast_weir, sinks, 
     quick = sinks(2, "--slow", "end=10ms")
     slow, = sinks(1, "--slow", "end=13ms")
     fast_weir.write([*quick, slow], workers=2).start().seen_servers()
-    counts = send(fast_weir, [*quick, slow], ledger, 400)
+    counts = send(fast_weir, [*quick, slow], ledger, 2000)
     less, others = counts[slow.ledger.name], [counts[sink.ledger.name] for sink in quick]
     assert less < min(others), counts
     assert less > 0.5 * max(others), counts

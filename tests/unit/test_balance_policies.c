@@ -164,8 +164,8 @@ static void least_serves_a_slow_server_less(void **state)
 	farm_init(&farm, "least-transactions", 3, NULL);
 	farm_run(&farm, 5, PICKS, slow);
 	assert_true(farm.picked[2] > PICKS / 5);
-	assert_true(farm.picked[2] < farm.picked[0] * 99 / 100);
-	assert_true(farm.picked[2] < farm.picked[1] * 99 / 100);
+	assert_true(farm.picked[2] < farm.picked[0] * 997 / 1000);
+	assert_true(farm.picked[2] < farm.picked[1] * 997 / 1000);
 }
 
 static void credit_is_clamped(void **state)
@@ -181,7 +181,7 @@ static void credit_is_clamped(void **state)
 	farm.picked[0] = farm.picked[1] = 0;
 	for (int i = 0; i < 1000; i++)
 		farm_pick(&farm, 0);
-	assert_in_range(farm.picked[0], 501, 507);
+	assert_in_range(farm.picked[0], 501, 510);
 }
 
 static void round_robin_is_smooth(void **state)

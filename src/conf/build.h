@@ -59,6 +59,8 @@ static inline bool conf_row_is_list(const struct conf_directive *row)
 	       (row->flags & (CONF_LIST | CONF_REPEATABLE)) != 0;
 }
 bool conf_row_has_word(const struct conf_directive *row, struct span text);
+/* ", from 1s to 10min" behind a number's type; nothing where there are no bounds. */
+void conf_row_bounds(const struct conf_directive *row, struct buf *out);
 /* What may be written: "yes or no", "a number from 1 to 256 or auto". */
 void conf_row_wanted(const struct conf_directive *row, struct buf *out);
 

@@ -101,7 +101,7 @@ static struct conf_kind *new_kind(struct making *making, const char *name, struc
 	kind->opener = opener;
 	kind->parent = parent;
 	kind->entries = arena_new(making->arena, (rows + 1) * sizeof(kind->entries[0]));
-	kind->slots = arena_new(making->arena, (vocabulary->count + 1) * sizeof(kind->slots[0]));
+	kind->slots = arena_new(making->arena, (vocabulary->count + 1) * sizeof(void *));
 	if (making->last)
 		making->last->next = kind;
 	making->last = kind;

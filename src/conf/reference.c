@@ -52,10 +52,8 @@ static void add_values(struct buf *out, const struct conf_entry *entry)
 	else if (row->type == CONF_FLAG)
 		buf_add_text(&form, "`yes`, `no`");
 	else if (row->type != CONF_ENUM)
-		conf_row_wanted(
-			&(struct conf_directive){
-				.type = row->type, .min = row->min, .max = row->max},
-			&form);
+		add_code(&form, conf_type_form(row->type)->label);
+	conf_row_bounds(row, &form);
 	add_words(&form, row);
 	if (row->flags & CONF_LIST)
 		buf_add_text(&form, row->type == CONF_ENUM ? " (several)" : "; several");
@@ -118,22 +116,28 @@ static void add_heading(struct buf *out, const struct conf_kind *kind)
 	buf_addf(out, "%s\n\n", kind->opener->help);
 }
 
+/* What stands behind the block's name, or what stands in it. */
+static void add_rows(struct buf *out, const struct conf_kind *kind, bool args)
+{
+	for (unsigned i = 0; i < kind->count; i++) {
+		const struct conf_entry *entry = &kind->entries[i];
+
+		if (!entry->lent && conf_entry_is_arg(entry) == args)
+			add_row(out, kind, entry);
+	}
+}
+
 static void add_kind(struct buf *out, const struct conf_kind *kind)
 {
 	unsigned rows = 0;
 
 	add_heading(out, kind);
-	for (unsigned i = 0; i < kind->count; i++) {
-		if (kind->entries[i].lent)
-			continue;
-		if (rows++ == 0)
-			buf_add_text(out, "| setting | values | default | meaning | example |\n"
-					  "|---|---|---|---|---|\n");
-		add_row(out, kind, &kind->entries[i]);
-	}
+	buf_add_text(out, "| setting | values | default | meaning | example |\n"
+			  "|---|---|---|---|---|\n");
+	add_rows(out, kind, true);
+	add_rows(out, kind, false);
 	buf_add_text(out, "\n");
 	/* Lent rows are described where they belong; here it is enough to name them. */
-	rows = 0;
 	for (unsigned i = 0; i < kind->count; i++) {
 		if (!kind->entries[i].lent)
 			continue;
@@ -147,10 +151,26 @@ static void add_kind(struct buf *out, const struct conf_kind *kind)
 	buf_add_text(out, rows > 0 ? ".\n\n" : "");
 }
 
+static void add_legend(struct buf *out)
+{
+	buf_add_text(out, "## Values\n\nUnits are compulsory. A value with spaces or a \"=\" in it "
+			  "stands in quotes.\n\n| written as | is |\n|---|---|\n");
+	for (enum conf_type type = CONF_INT; type < CONF_REF; type++) {
+		const struct conf_type_form *form = conf_type_form(type);
+
+		if (type == CONF_ENUM)
+			continue;
+		buf_addf(out, "| `%s` | %s |\n", form->label, form->wanted);
+	}
+	buf_add_text(out, "| `file:PATH` | a list in a file, one entry a line; `#` begins a "
+			  "comment |\n\n");
+}
+
 void conf_reference(const struct conf_vocabulary *vocabulary, struct buf *out)
 {
 	struct arena arena = {0};
 
+	add_legend(out);
 	for (struct conf_kind *kind = conf_kinds_new(vocabulary, &arena); kind; kind = kind->next)
 		add_kind(out, kind);
 	arena_clear(&arena);

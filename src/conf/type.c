@@ -71,6 +71,11 @@ bool conf_row_has_word(const struct conf_directive *row, struct span text)
 	return false;
 }
 
+static bool is_number(const struct conf_directive *row)
+{
+	return row->type >= CONF_INT && row->type <= CONF_SIZE;
+}
+
 /* ---- what is wanted ---- */
 
 static void add_words(const struct conf_directive *row, struct buf *out)
@@ -84,10 +89,12 @@ static void add_words(const struct conf_directive *row, struct buf *out)
 	}
 }
 
-static void add_bounds(const struct conf_directive *row, struct buf *out)
+void conf_row_bounds(const struct conf_directive *row, struct buf *out)
 {
 	bool lower = row->min != 0 || (row->type == CONF_INT && row->max != 0);
 
+	if (!is_number(row))
+		return;
 	if (lower) {
 		buf_add_text(out, row->max != 0 ? ", from " : ", at least ");
 		conf_number_text(row->type, row->min, out);
@@ -108,8 +115,7 @@ void conf_row_wanted(const struct conf_directive *row, struct buf *out)
 		buf_addf(&text, "the name of a %s", row->kind);
 	else if (row->type != CONF_ENUM)
 		buf_add_text(&text, forms[row->type].wanted);
-	if (row->type >= CONF_INT && row->type <= CONF_SIZE)
-		add_bounds(row, &text);
+	conf_row_bounds(row, &text);
 	add_words(row, &text);
 	buf_add_span(out, buf_span(&text));
 	buf_clear(&text);
@@ -148,11 +154,6 @@ bool conf_not_wanted(struct conf_statement *statement, const struct conf_token *
 }
 
 /* ---- reading ---- */
-
-static bool is_number(const struct conf_directive *row)
-{
-	return row->type >= CONF_INT && row->type <= CONF_SIZE;
-}
 
 bool conf_value(struct conf_statement *statement, const struct conf_token *token,
 	const struct conf_directive *row, void *to)

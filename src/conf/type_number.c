@@ -85,7 +85,7 @@ static struct span digits_of(struct span text)
 
 void conf_number_text(enum conf_type type, int64_t value, struct buf *out)
 {
-	const struct unit *units = type == CONF_SIZE ? sizes : durations, *best = NULL;
+	const struct unit *units = type == CONF_SIZE ? sizes : durations, *best;
 
 	if (type == CONF_PERCENT) {
 		buf_addf(out, "%lld", (long long)(value / 10000));
@@ -105,8 +105,8 @@ void conf_number_text(enum conf_type type, int64_t value, struct buf *out)
 		buf_addf(out, "%lld", (long long)value);
 		return;
 	}
-	for (; units->name[0]; units++) {
-		if (!best || (value != 0 && value % units->factor == 0))
+	for (best = units; units->name[0]; units++) {
+		if (value != 0 && value % units->factor == 0)
 			best = units;
 	}
 	buf_addf(out, "%lld%s", (long long)(value / best->factor), best->name);

@@ -153,17 +153,18 @@ static void reference(void **state)
 {
 	static const char *const lines[] = {
 		"## The top level\n",
-		"| `workers` | a whole number, from 1 to 64; `auto` | `auto` | How many workers "
+		"| `DURATION` | a duration with its unit, such as 500ms, 20s, 10min, 2h or 30d |\n",
+		"| `workers` | `NUMBER`, from 1 to 64; `auto` | `auto` | How many workers "
 		"run. | `workers 2;` |\n",
 		"| `listener` | a block, see [listener](#listener) | must be written |",
 		"## `server NAME ADDRESS`\n\nInside `pool`. One of the servers.\n",
 		"| `balance` | `POLICY [FIELD]` | `least-transactions` |",
-		"| `weight` | a whole number, from 1 to 256 | `1` | Its part of the mail. In "
+		"| `weight` | `NUMBER`, from 1 to 256 | `1` | Its part of the mail. In "
 		"`pool`: the default for every `server`. | `weight 2;` |\n",
 		"In `pool` also, as defaults for every block inside it: `weight`, "
 		"`max-connections`, `pass-client`, `tls`.\n",
 		"## `check [KIND]`\n",
-		"| `relay-from` | a network such as 10.0.0.0/8 or 2001:db8::/32, or an address; "
+		"| `relay-from` | `NETWORK`; "
 		"`authenticated`; several; `file:PATH` | none |",
 		"| `mixed-recipients` | `first`, `452`, `451` | `first` |",
 	};

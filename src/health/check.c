@@ -6,8 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
 #include "talk/client.h"
 
@@ -52,17 +50,6 @@ static void decide(struct check *check, enum health_result result, enum server_r
 	check->decided = true;
 	check->finding.result = result;
 	check->finding.reason = reason;
-}
-
-static bool says_too_many(const struct smtp_reply *reply)
-{
-	static const char word[] = "connection";
-	if (reply->code != 421)
-		return false;
-	for (size_t i = 0; i + sizeof word - 1 <= reply->wire.len; i++)
-		if (strncasecmp(reply->wire.at + i, word, sizeof word - 1) == 0)
-			return true;
-	return false;
 }
 
 static void words(struct check *check, const char *what, const struct smtp_reply *reply)
@@ -113,7 +100,7 @@ static void on_reply(void *arg, const struct smtp_client_event *event)
 		next_step(check);
 		return;
 	}
-	decide(check, says_too_many(&event->reply) ? HEALTH_FULL : HEALTH_FAILED,
+	decide(check, smtp_reply_too_many(&event->reply) ? HEALTH_FULL : HEALTH_FAILED,
 		REASON_CHECK_REPLY);
 	words(check, smtp_phase_name(event->phase), &event->reply);
 	talk_client_quit(check->talk);
@@ -123,7 +110,7 @@ static void on_ended(void *arg, const struct talk_end *end)
 {
 	struct check *check = arg;
 	if (!check->decided && end->why == CLOSE_GREETING_REFUSED) {
-		decide(check, says_too_many(&end->reply) ? HEALTH_FULL : HEALTH_FAILED,
+		decide(check, smtp_reply_too_many(&end->reply) ? HEALTH_FULL : HEALTH_FAILED,
 			REASON_CHECK_REPLY);
 		words(check, smtp_phase_name(end->phase), &end->reply);
 	} else if (!check->decided) {

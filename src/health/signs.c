@@ -40,8 +40,9 @@ static int64_t read_bad(struct signs *signs, const struct board *board, int serv
 	bad += grew(&signs->broken_total,
 		sum(board, server, M_SERVER_broken) + sum(board, server, M_SERVER_poisoned), &most,
 		REASON_BROKEN, signs);
-	bad += grew(&signs->trouble_total, sum(board, server, M_SERVER_own_trouble), &most,
-		REASON_OWN_TROUBLE, signs);
+	bad += grew(&signs->trouble_total,
+		sum(board, server, M_SERVER_own_trouble) + sum(board, server, M_SERVER_our_conduct),
+		&most, REASON_OWN_TROUBLE, signs);
 	return bad;
 }
 

@@ -52,8 +52,10 @@ static void change(struct health_server *server, enum server_state state, enum s
 	struct board *board = server->health->world.board;
 	struct verdict was = board_verdict(board, server->column);
 	bool from_outage = was.state != SERVER_UP && state == SERVER_UP;
-	if (from_outage)
+	if (from_outage) {
 		server->up_since = now_of(server);
+		server->ejected_for = REASON_NONE;
+	}
 	struct verdict verdict = {.state = state, .reason = reason, .weight = weight_now(server)};
 	board_judge(board, server->column, &verdict);
 	if (was.state == state)
@@ -82,6 +84,20 @@ void verdict_begin(struct health_server *server)
 
 /* ---- checks ---- */
 
+static void grant_probe(struct health_server *server);
+
+/* Its checks pass again.  What they could not see before it went down they can't see now. */
+static void rise(struct health_server *server)
+{
+	signs_forget(&server->signs);
+	if (server->ejected_for == REASON_OWN_TROUBLE || server->ejected_for == REASON_TIMEOUTS) {
+		grant_probe(server);
+		change(server, SERVER_PROBING, REASON_PROBING, "one message at a time may try it");
+		return;
+	}
+	change(server, SERVER_UP, REASON_CHECK_PASSED, "its checks pass again");
+}
+
 void verdict_checked(struct health_server *server, const struct health_finding *finding)
 {
 	const struct health_check_settings *settings = server->check_settings;
@@ -97,10 +113,8 @@ void verdict_checked(struct health_server *server, const struct health_finding *
 	}
 	server->failed = 0;
 	server->passed++;
-	if (state == SERVER_DOWN && server->passed >= settings->rise) {
-		signs_forget(&server->signs);
-		change(server, SERVER_UP, REASON_CHECK_PASSED, "its checks pass again");
-	}
+	if (state == SERVER_DOWN && server->passed >= settings->rise)
+		rise(server);
 	/* A failure to connect is mended when a check connects and is greeted: as far as it went.
 	 */
 	bool far_enough =
@@ -122,8 +136,9 @@ static bool others_in_tier(const struct health_server *server)
 		if (other == server || other->pool_name != server->pool_name ||
 			other->tier != server->tier)
 			continue;
-		if (state_of(other) == SERVER_UP &&
-			!board_by_hand(health->world.board, other->column).drained)
+		struct by_hand by_hand = board_by_hand(health->world.board, other->column);
+		bool drained = by_hand.drained || (by_hand.weight_set && by_hand.weight == 0);
+		if (state_of(other) == SERVER_UP && !drained)
 			return true;
 	}
 	return false;
@@ -145,7 +160,8 @@ static const char *sentence(enum server_reason reason)
 	}
 }
 
-static void eject(struct health_server *server, enum server_reason reason)
+/* False: it stays as it is, being the last of its tier or by config. */
+static bool eject(struct health_server *server, enum server_reason reason)
 {
 	const struct health_outlier_settings *outlier = server->outlier;
 	struct board *board = server->health->world.board;
@@ -158,7 +174,7 @@ static void eject(struct health_server *server, enum server_reason reason)
 					? "it would be ejected, but it is the last of its tier"
 					: "it would be ejected, but outliers enforce=no");
 		server->warned_last = true;
-		return;
+		return false;
 	}
 	server->ejected_until = now_of(server) + server->eject_for;
 	server->ejected_for = reason;
@@ -171,6 +187,7 @@ static void eject(struct health_server *server, enum server_reason reason)
 	server->eject_for *= 2;
 	if (server->eject_for > HEALTH_EJECT_MAX)
 		server->eject_for = HEALTH_EJECT_MAX;
+	return true;
 }
 
 static int64_t bad_total(const struct health_server *server)
@@ -195,7 +212,8 @@ static void watch_probe(struct health_server *server)
 	struct board *board = server->health->world.board;
 	bool tried = board_sum(board, server->column, M_SERVER_attempts) > server->probe_attempts;
 	if (bad_total(server) > server->probe_bad) {
-		eject(server, server->signs.worst);
+		if (!eject(server, server->signs.worst))
+			grant_probe(server); /* the last of its tier: it may try again at once */
 		return;
 	}
 	if (tried && board_sum(board, server->column, M_SERVER_accepted) > server->probe_accepted) {
@@ -204,9 +222,9 @@ static void watch_probe(struct health_server *server)
 		change(server, SERVER_UP, REASON_PROBE_PASSED, "a message was accepted by it");
 		return;
 	}
-	/* Tried, but neither accepted nor failed: a message refused for its own sake.  Once more.
-	 */
-	if (tried && now_of(server) - server->probe_granted > PROBE_PATIENCE &&
+	/* Neither accepted nor failed: a message refused for its own sake, or a client that left
+	 * before it was tried.  Once more. */
+	if (now_of(server) - server->probe_granted > PROBE_PATIENCE &&
 		board_places(board, server->column, PLACE_LIVE) == 0)
 		grant_probe(server);
 }

@@ -120,34 +120,11 @@ static void on_greeted(void *arg)
 		pool_lend_lost(lending, true, "it lacks an extension that the message needs");
 }
 
-static bool contains(struct span text, const char *part)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		if (span_starts_nocase(span_from(text, i), part))
-			return true;
-	}
-	return false;
-}
-
-/* "421 4.7.0 too many connections from 192.0.2.1" (Postfix), "421 4.3.2 The maximum number of
- * concurrent connections has exceeded a limit" (Exchange): full is not down. */
-static bool says_too_many(const struct smtp_reply *reply)
-{
-	struct span text = reply->wire;
-
-	if (smtp_reply_class(reply) != 4)
-		return false;
-	return contains(text, "too many") ||
-	       (contains(text, "connection") &&
-		       (contains(text, "exceed") || contains(text, "limit") ||
-			       contains(text, "maximum") || contains(text, "concurrent")));
-}
-
 static void opening_failed(struct pool_conn *conn, const struct talk_end *end)
 {
 	struct pool_server *server = conn->server;
 	struct lending *lending = conn->lending;
-	bool full = end->why == CLOSE_GREETING_REFUSED && says_too_many(&end->reply);
+	bool full = end->why == CLOSE_GREETING_REFUSED && smtp_reply_too_many(&end->reply);
 
 	if (full) {
 		pool_server_refused_more(server);

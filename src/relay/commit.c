@@ -10,8 +10,6 @@
 #include "relay/commit.h"
 
 #include <assert.h>
-#include <string.h>
-#include <strings.h>
 
 #define AT(phase)  (1u << PHASE_##phase)
 #define ENVELOPE   (AT(RSET) | AT(MAIL) | AT(RCPT))
@@ -34,22 +32,9 @@ static bool positive(const struct commit_case *what)
 	return smtp_reply_class(what->reply) <= 3;
 }
 
-static bool contains(struct span text, const char *word)
-{
-	size_t len = strlen(word);
-	for (size_t i = 0; i + len <= text.len; i++)
-		if (strncasecmp(text.at + i, word, len) == 0)
-			return true;
-	return false;
-}
-
-/* "421 4.7.0 too many connections from 192.0.2.1" (Postfix), "421 4.3.2 The maximum number of
- * concurrent connections has exceeded a limit" (Exchange). */
 static bool too_many_connections(const struct commit_case *what)
 {
-	struct span text = what->reply->wire;
-	return what->reply->code == 421 && contains(text, "connection") &&
-	       (contains(text, "too many") || contains(text, "exceeded") || contains(text, "limit"));
+	return what->reply->code == 421 && smtp_reply_too_many(what->reply);
 }
 
 static bool closing(const struct commit_case *what)
@@ -73,7 +58,8 @@ static bool about_server(const struct commit_case *what)
 {
 	const struct smtp_reply *reply = what->reply;
 	if (reply->code == 421)
-		return reply->enhanced.class == 0 || reply->enhanced.subject == 3 || reply->enhanced.subject == 4;
+		return reply->enhanced.class == 0 || reply->enhanced.subject == 3 ||
+		       reply->enhanced.subject == 4;
 	return own_trouble(what);
 }
 
@@ -87,8 +73,8 @@ static bool our_conduct(const struct commit_case *what)
 		return false;
 	if (reply->code == 555)
 		return !what->parameters;
-	return (reply->code >= 500 && reply->code <= 504) || reply->code == 530 || reply->code == 535 ||
-	       reply->code == 538;
+	return (reply->code >= 500 && reply->code <= 504) || reply->code == 530 ||
+	       reply->code == 535 || reply->code == 538;
 }
 
 /* ---- how a connection was lost ---- */

@@ -212,3 +212,22 @@ void smtp_reply_recode(
 		reply_r->enhanced.class = (uint8_t)(digits[0] - '0');
 	reply_r->wire = (struct span){.at = into->at + begin, .len = into->len - begin};
 }
+
+static bool says(struct span text, const char *part)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		if (span_starts_nocase(span_from(text, i), part))
+			return true;
+	}
+	return false;
+}
+
+bool smtp_reply_too_many(const struct smtp_reply *reply)
+{
+	struct span text = reply->wire;
+
+	if (smtp_reply_class(reply) != 4 || !says(text, "connection"))
+		return false;
+	return says(text, "too many") || says(text, "exceed") || says(text, "limit") ||
+	       says(text, "maximum") || says(text, "concurrent");
+}

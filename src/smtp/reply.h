@@ -27,6 +27,9 @@ static inline int smtp_reply_class(const struct smtp_reply *reply)
 {
 	return reply->code / 100;
 }
+/* "421 4.7.0 too many connections from 192.0.2.1" (Postfix), "421 4.3.2 The maximum number of
+ * concurrent connections has exceeded a limit" (Exchange): the server is full, not down. */
+bool smtp_reply_too_many(const struct smtp_reply *reply);
 static inline bool smtp_reply_is_enhanced(const struct smtp_reply *reply, unsigned subject)
 {
 	return reply->enhanced.class != 0 && reply->enhanced.subject == subject;

@@ -141,6 +141,7 @@ static enum err window_open(struct master *master, struct err_text *text)
 		snprintf(master->hostname, sizeof(master->hostname), "localhost");
 	board_pid(master->board, master->row, getpid());
 	board_beat(master->board, master->row, sys_now(master->sys));
+	board_ready(master->board, master->row, true);
 	return signals_open(master, text);
 }
 

@@ -266,13 +266,24 @@ static void kill_all(struct generation *generation)
 	}
 }
 
+static bool any_worker(const struct master *master)
+{
+	const struct generation *generation;
+	LIST_FOREACH (generation, &master->generations, next) {
+		if (child_any(generation, true))
+			return true;
+	}
+	return false;
+}
+
 static void drain_turn(struct master *master, struct generation *generation)
 {
 	int64_t now = sys_now(master->sys);
 	no_more_replacements(master, generation, ROW_WORKER);
 	if (now >= generation->stop_at)
 		child_order(master, generation, ROW_WORKER, ORDER_STOP);
-	if (!child_any(generation, true))
+	/* The last control writes the log until the last worker has left. */
+	if (!any_worker(master))
 		child_order(master, generation, ROW_CONTROL, ORDER_DRAIN);
 	if (now >= generation->kill_at)
 		kill_all(generation);

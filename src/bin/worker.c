@@ -273,6 +273,7 @@ struct worker *worker_new(const struct worker_setup *setup)
 	net_timer_init(&worker->tick, tick, worker);
 	net_timer_set(worker->loop, &worker->tick, net_now(worker->loop));
 	board_ready(setup->board, setup->row, true);
+	sys_wake(setup->sys, setup->master_row);
 	return worker;
 }
 

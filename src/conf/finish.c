@@ -104,8 +104,8 @@ static void complain_of_missing(
 			entry->row->example);
 	else
 		conf_report_hint(conf->report, "expected, for example: %s", entry->row->example);
-	for (struct conf_block *each = block->parent ? block->parent->first : block; each;
-		each = each->next) {
+	block->flags |= CONF_BLOCK_DIRTY;
+	for (struct conf_block *each = above ? block->parent->first : NULL; each; each = each->next) {
 		if (each->is == block->is)
 			each->flags |= CONF_BLOCK_DIRTY;
 	}

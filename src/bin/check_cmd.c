@@ -66,7 +66,8 @@ static void print_listener(const struct conf_block *block)
 		addr_text_port(&bind->at[i], text);
 		printf(" %s", text);
 	}
-	print_words("\n    may send anywhere: ", edge->relay_from.count == 0, "nobody");
+	printf("\n");
+	print_words("may send anywhere: ", edge->relay_from.count == 0, "nobody");
 	for (size_t i = 0; i < edge->relay_from.count; i++) {
 		addr_text(&edge->relay_from.at[i].base, text);
 		printf("%s%s/%u", i ? ", " : "", text, edge->relay_from.at[i].bits);

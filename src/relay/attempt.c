@@ -44,7 +44,8 @@ void attempt_cancel(struct session *session, enum pool_outcome outcome)
 	assert(attempt->active);
 	bool told = session->tx.mail_refused; /* that was the end of it, and was logged */
 	if (attempt->mail_sent && !told)
-		account_attempt(session, attempt->accepted == 0 ? attempt->refusal : NULL, NULL, NULL);
+		account_attempt(
+			session, attempt->accepted == 0 ? attempt->refusal : NULL, NULL, NULL);
 	conclude(session, told ? POOL_REFUSED : outcome, way_back(attempt));
 }
 
@@ -143,6 +144,15 @@ static void on_ended(void *arg, const struct talk_end *end)
 		transaction_verdict(session, row, NULL);
 }
 
+/* This process ends: what the server does with the message nobody will hear. */
+void attempt_leave_unheard(struct session *session)
+{
+	static const struct commit_case unheard = {
+		.event = COMMIT_LOST, .phase = PHASE_BODY, .fate = FATE_ENDED};
+	account_ambiguous(session);
+	transaction_verdict(session, commit_judge(&unheard), NULL);
+}
+
 static void on_drained(void *arg)
 {
 	struct session *session = arg;
@@ -182,8 +192,11 @@ static void on_ready(void *arg, enum err err, struct pool_loan *loan, const char
 	snprintf(tx->why, sizeof tx->why, "%s", loan->why);
 	talk_client_hand_over(loan->talk, &ops, session);
 	talk_client_mark(loan->talk);
-	net_timer_set(session_loop(session), &tx->patience,
-		net_now(session_loop(session)) + session->listener->settings->answer_within / 2);
+	const struct relay_settings *settings = session->listener->settings;
+	int64_t within =
+		tx->step == STEP_COMPLETE ? settings->replay_within : settings->answer_within;
+	net_timer_set(
+		session_loop(session), &tx->patience, net_now(session_loop(session)) + within / 2);
 	attempt_pump(session);
 	session_flow(session);
 }

@@ -147,7 +147,7 @@ void relay_free(struct relay **relay_at)
 		return;
 	struct session *session;
 	while ((session = LIST_FIRST(&relay->sessions)))
-		session_free(session);
+		session_cut(session);
 	net_timer_clear(relay->world.loop, &relay->sweep);
 	edge_free(&relay->edge);
 	free(relay->listener);

@@ -38,6 +38,6 @@ void relay_accept(struct relay *relay, const char *listener, struct sys_sock *so
  * `until` on they end with 421 at the next message border. */
 void relay_drain(struct relay *relay, int64_t until);
 unsigned relay_sessions(const struct relay *relay);
-void relay_free(struct relay **relay); /* resets what is left */
+void relay_free(struct relay **relay); /* what is left hears 421 */
 
 #endif

@@ -85,6 +85,8 @@ static bool body_is_stuck(const struct session *session)
 	const struct transaction *tx = &session->tx;
 	if (tx->step != STEP_BODY || tx->flaw != FLAW_NONE || tx->verdict.code != 0)
 		return false;
+	if (tx->told == 0 && tx->pending == 0)
+		return false; /* it goes nowhere: read it to its end */
 	bool must_wait =
 		tx->octets > (uint64_t)session->listener->settings->replay_limit && !tx->streaming;
 	return must_wait || attempt_backlog(session) > NET_HIGH;
@@ -187,6 +189,10 @@ static void on_mail(struct session *session, const struct smtp_command *command,
 	uint32_t needs = command->mail.smtputf8 ? SMTP_CAP_SMTPUTF8 : 0;
 	if (needs & ~session->offered) {
 		session_own(session, slot, SMTP_OWN_NEEDS_UTF8, NULL);
+		return;
+	}
+	if (command->mail.body == SMTP_BODY_8BITMIME && !(session->offered & SMTP_CAP_8BITMIME)) {
+		session_own(session, slot, SMTP_OWN_UNKNOWN_PARAMETER, "BODY=8BITMIME");
 		return;
 	}
 	bool dsn = command->mail.ret.at || command->mail.envid.at;
@@ -377,4 +383,18 @@ void session_free(struct session *session)
 	buf_clear(&session->tx.last_reply);
 	arena_clear(&session->tx.arena);
 	free(session);
+}
+
+/* No loop will run any more, so what is said goes to the kernel at once. */
+void session_cut(struct session *session)
+{
+	if (transaction_ended(session))
+		attempt_leave_unheard(session);
+	transaction_abandon(session, "given up");
+	if (session->talk && !session_gone(session)) {
+		smtp_server_say(talk_server_smtp(session->talk), SMTP_OWN_DRAINING, NULL);
+		talk_server_flush(session->talk);
+		account_session(session, "given up");
+	}
+	session_free(session);
 }

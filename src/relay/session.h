@@ -51,8 +51,9 @@ struct relay {
 	struct net_timer sweep; /* ends idle sessions of a draining worker, frees what is over */
 	bool draining;
 	int64_t drain_until;
-	struct buf line;  /* log lines are made here */
-	struct buf reply; /* our own replies are made here */
+	struct buf line;    /* log lines are made here */
+	struct buf reply;   /* our own replies are made here */
+	int64_t alarm_next; /* one alarm about our conduct at most every ALARM_EVERY */
 };
 
 enum recipient_state {
@@ -83,8 +84,8 @@ struct attempt {
 	struct pool_loan *loan; /* asked for, or lent when `ready` */
 	bool ready;
 	bool reset_sent, mail_sent, mail_answered, body_begun, end_sent;
-	unsigned unanswered; /* RCPTs on their way */
-	unsigned accepted;   /* RCPTs answered 2yz by this server */
+	unsigned unanswered;              /* RCPTs on their way */
+	unsigned accepted;                /* RCPTs answered 2yz by this server */
 	const struct commit_row *refusal; /* of the RCPT that it refused last */
 	int64_t asked, began, envelope_done, body_begin, ended;
 };
@@ -131,6 +132,7 @@ struct transaction {
 	struct pool_tried tried;
 	bool fresh; /* a reused connection was dead: ask for a new one */
 	unsigned stale;
+	bool unavailable; /* a pool failed us for another reason than lacking what is needed */
 	unsigned attempts;
 	bool differed;              /* a replay got other answers for the recipients */
 	bool in_gap;                /* counted in the gauge */
@@ -145,7 +147,8 @@ struct transaction {
 	struct buf verdict_wire;
 	const struct commit_row *row; /* decided by a server: concludes the attempt */
 	const struct smtp_reply *decided;
-	bool own; /* the verdict is ours, not a server's */
+	bool own;            /* the verdict is ours, not a server's */
+	const char *phase;   /* how far the last attempt came */
 	const char *outcome; /* word of the log */
 	enum metric outcome_metric;
 	const char *reason;
@@ -185,6 +188,7 @@ void session_flow(struct session *session); /* pause or resume reading, as the b
 void session_finish(struct session *session); /* its transaction is over and the client has gone */
 void session_drain(struct session *session);  /* at a message border: 421 and close */
 void session_free(struct session *session);
+void session_cut(struct session *session); /* the process ends: a last word, then free */
 bool session_gone(const struct session *session);
 
 static inline struct net_loop *session_loop(const struct session *session)
@@ -228,6 +232,9 @@ void transaction_verdict(
 void transaction_finish(struct session *session, enum smtp_own own, const char *reason);
 /* The client gave it up (RSET, EHLO, QUIT, gone): `reason` for the log. */
 void transaction_abandon(struct session *session, const char *reason);
+/* A copy of a reply in `wire`, 421 as 451. */
+void transaction_hold_reply(
+	const struct smtp_reply *reply, struct buf *wire, struct smtp_reply *held_r);
 /* One of our replies; its text is valid until the next is made. */
 void transaction_own_reply(struct session *session, enum smtp_own own, const char *argument,
 	struct smtp_reply *reply_r);
@@ -245,6 +252,8 @@ void attempt_elsewhere(struct session *session, const struct commit_row *row,
 	const struct talk_end *end, const struct smtp_reply *reply);
 /* MAIL was refused: once the replies to what was pipelined behind it are in, it is over. */
 void attempt_dregs(struct session *session);
+/* The process ends while the server's verdict is awaited. */
+void attempt_leave_unheard(struct session *session);
 /* The server has taken half of the time that the client may be made to wait. */
 void attempt_lose_patience(struct session *session);
 static inline struct smtp_client *attempt_smtp(const struct attempt *attempt)

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness.client import Client, Gone
+from harness.client import Gone
 from harness.scripted import DROP, RESET, STALL, USUAL, Scripted
 from harness.world import wait_for
 
@@ -287,3 +287,21 @@ def test_one_place_for_fifty_clients(weir):
         assert max(abs(place - number) for place, (number, _) in enumerate(done)) <= 12, done
         assert len(server.accepted) == 50
         weir.at_rest()
+
+
+def test_what_a_stop_cuts_off(weir):
+    """Beyond drain-timeout: who waits for a verdict hears that nobody knows, the others 421."""
+    with Scripted("a", say=lambda phase, line, session: STALL if phase == "end" else None) as server:
+        weir.write([server], workers=1, check="check none;", drain="1s").start()
+        waiting, envelope, body = [weir.client(20).hello().envelope("a@client.example", "u@dest.example")
+                                   for _ in range(3)]
+        waiting.send(bdat().encode())
+        assert body.say("DATA")[0] == 354
+        wait_for(lambda: weir.listener("in_gap") == 1, why="in the gap")
+        weir.stop()
+        assert waiting.reply() == (451, "4.4.2 The server was lost before it confirmed the message")
+        for client in (waiting, envelope, body):
+            assert client.reply()[0] == 421
+            client.close()
+        assert sorted(line["outcome"] for line in weir.lines("transaction")) \
+            == ["abandoned", "abandoned", "ambiguous"]

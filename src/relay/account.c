@@ -84,6 +84,10 @@ void account_attempt(struct session *session, const struct commit_row *row,
 		snprintf(tx->queue_id, sizeof tx->queue_id, "%.*s", SPAN_ARG(id));
 	}
 	addr_text_port(talk_client_peer(attempt->loan->talk), address);
+	tx->phase = attempt->end_sent        ? "end"
+		    : attempt->body_begun    ? "body"
+		    : attempt->mail_answered ? "rcpt"
+					     : "mail";
 	begin(session, &line, LOG_EVENT_attempt);
 	log_int(&line, LOG_transaction, tx->number);
 	log_int(&line, LOG_attempt, tx->attempts);
@@ -92,11 +96,7 @@ void account_attempt(struct session *session, const struct commit_row *row,
 	log_string(&line, LOG_address, address);
 	log_string(&line, LOG_why, attempt->loan->why);
 	log_bool(&line, LOG_reused, attempt->loan->reused);
-	log_string(&line, LOG_phase,
-		attempt->end_sent        ? "end"
-		: attempt->body_begun    ? "body"
-		: attempt->mail_answered ? "rcpt"
-					 : "mail");
+	log_string(&line, LOG_phase, tx->phase);
 	log_string(&line, LOG_reason, row ? row->name : "given up");
 	log_reply(session, &line, reply);
 	if (end)
@@ -176,6 +176,7 @@ void account_transaction(struct session *session)
 	log_string(&line, LOG_why, tx->why);
 	log_int(&line, LOG_attempts, tx->attempts);
 	log_string(&line, LOG_outcome, tx->outcome);
+	log_string(&line, LOG_phase, tx->phase);
 	log_string(&line, LOG_reason, tx->reason);
 	log_reply(session, &line,
 		tx->verdict.code   ? &tx->verdict
@@ -184,6 +185,13 @@ void account_transaction(struct session *session)
 	if (tx->own)
 		log_bool(&line, LOG_own, true);
 	log_string(&line, LOG_queue_id, tx->queue_id);
+	if (tx->settled)
+		log_msec(&line, LOG_t_envelope, tx->settled - tx->began);
+	if (tx->completed) {
+		log_msec(
+			&line, LOG_t_body, tx->completed - (tx->settled ? tx->settled : tx->began));
+		log_msec(&line, LOG_t_verdict, now - tx->completed);
+	}
 	log_msec(&line, LOG_t_total, now - tx->began);
 	log_end(&line, relay->world.board, relay->world.row);
 }
@@ -199,10 +207,17 @@ void account_session(struct session *session, const char *reason)
 	log_end(&line, session->relay->world.board, session->relay->world.row);
 }
 
+#define ALARM_EVERY (10 * SECOND) /* each attempt meets the same complaint */
+
 void account_alarm(
 	struct session *session, const struct commit_row *row, const struct smtp_reply *reply)
 {
 	struct log_line line;
+	struct relay *relay = session->relay;
+	int64_t now = net_now(relay->world.loop);
+	if (now < relay->alarm_next)
+		return;
+	relay->alarm_next = now + ALARM_EVERY;
 	begin(session, &line, LOG_EVENT_alarm);
 	log_string(&line, LOG_reason, row->name);
 	log_string(&line, LOG_pool, session->tx.attempt.loan->pool_name);

@@ -98,6 +98,26 @@ static const struct commit_row *judge(
 	return commit_judge(&what);
 }
 
+/* Trouble of the server's own at one recipient, and no other server is left to ask: then it is
+ * that recipient's answer, and costs the others nothing. */
+static bool is_the_last_word(
+	struct session *session, const struct commit_row *row, const struct recipient *recipient)
+{
+	const struct transaction *tx = &session->tx;
+	const struct pool_loan *loan = tx->attempt.loan;
+	return row->action == COMMIT_NEXT && !row->drop && recipient->state == RECIPIENT_PENDING &&
+	       tx->pool + 1 >= session->listener->pools &&
+	       !pool_has_another(loan->pool, &tx->tried, loan->column);
+}
+
+static void on_last_word(struct session *session, const struct commit_row *row,
+	struct recipient *recipient, const struct smtp_reply *reply)
+{
+	struct commit_row pass = *row;
+	pass.action = COMMIT_PASS;
+	on_rcpt_reply(session, &pass, recipient, reply);
+}
+
 void attempt_reply(void *arg, const struct smtp_client_event *event)
 {
 	struct session *session = arg;
@@ -111,6 +131,10 @@ void attempt_reply(void *arg, const struct smtp_client_event *event)
 		event->phase == PHASE_RCPT ? &tx->recipient[event->tag] : NULL;
 	const struct commit_row *row = judge(session, event, recipient);
 
+	if (recipient && is_the_last_word(session, row, recipient)) {
+		on_last_word(session, row, recipient, &event->reply);
+		return;
+	}
 	if (row->action == COMMIT_NEXT || row->action == COMMIT_REPLAY) {
 		attempt_elsewhere(session, row, NULL, &event->reply);
 		return;

@@ -82,7 +82,9 @@ static bool begin_body(struct session *session)
 	bool chunking = talk_client_offer(attempt->loan->talk)->caps & SMTP_CAP_CHUNKING;
 	struct chain_piece *piece;
 
-	if (!tx->body_wanted || (chunking && tx->step != STEP_COMPLETE && tx->body.len < GATHER))
+	bool gather = tx->body.len < GATHER &&
+		      tx->octets <= (uint64_t)session->listener->settings->replay_limit;
+	if (!tx->body_wanted || (chunking && tx->step != STEP_COMPLETE && gather))
 		return false;
 	attempt->envelope_done =
 		attempt->envelope_done ? attempt->envelope_done : net_now(session_loop(session));

@@ -57,6 +57,8 @@ void transaction_data(struct session *session, unsigned slot)
 	}
 	if (!transaction_ensure_attempt(session)) {
 		session_own(session, slot, SMTP_OWN_NO_SERVER, NULL);
+		tx->outcome = "deferred";
+		tx->outcome_metric = M_LISTENER_deferred;
 		transaction_abandon(session, "no server");
 		return;
 	}
@@ -82,8 +84,10 @@ void transaction_body(struct session *session, struct chunk *chunk, size_t at, s
 	struct transaction *tx = &session->tx;
 	tx->octets += len;
 	account_count(session, M_LISTENER_bytes_in, (int64_t)len);
-	if (tx->flaw != FLAW_NONE || tx->verdict.code != 0 || (tx->told == 0 && tx->pending == 0))
+	if (tx->flaw != FLAW_NONE || tx->verdict.code != 0 || (tx->told == 0 && tx->pending == 0)) {
+		session_flow(session);
 		return;
+	}
 	if (!tx->streaming)
 		chain_add(&tx->body, chunk, at, len);
 	if (tx->attempt.active && tx->attempt.body_begun)

@@ -127,16 +127,11 @@ static void tell_recipient(
 		: class == 4 ? M_LISTENER_recipients_deferred
 			     : M_LISTENER_recipients_refused,
 		1);
-	if (reply->code == 421) {
-		/* A 421 would end the client's session; it is the server that is going away. */
-		struct buf wire = {0};
-		struct smtp_reply recoded;
-		smtp_reply_recode(reply, 451, &wire, &recoded);
-		session_reply(session, recipient->slot, &recoded);
-		buf_clear(&wire);
-	} else {
-		session_reply(session, recipient->slot, reply);
-	}
+	struct buf wire = {0};
+	struct smtp_reply held;
+	transaction_hold_reply(reply, &wire, &held);
+	session_reply(session, recipient->slot, &held);
+	buf_clear(&wire);
 }
 
 void transaction_tell_pending(struct session *session, const struct smtp_reply *reply)
@@ -155,6 +150,8 @@ static void answer_by(void *arg)
 	struct smtp_reply reply;
 	if (tx->pending == 0)
 		return;
+	if (tx->attempt.active && tx->attempt.ready && tx->tried.count < POOL_TRIES)
+		tx->tried.column[tx->tried.count++] = tx->attempt.loan->column;
 	if (tx->attempt.active)
 		attempt_cancel(session, tx->attempt.ready ? POOL_TIMED_OUT : POOL_ABANDONED);
 	transaction_own_reply(session, SMTP_OWN_NO_SERVER_IN_TIME, NULL, &reply);
@@ -183,16 +180,11 @@ void transaction_recipient_answered(
 void transaction_mail_refused(struct session *session, const struct smtp_reply *reply)
 {
 	struct transaction *tx = &session->tx;
+	struct buf wire = {0};
 	tx->mail_refused = true;
-	tx->mail_reply = *reply;
-	if (reply->code == 421) {
-		struct buf wire = {0};
-		smtp_reply_recode(reply, 451, &wire, &tx->mail_reply);
-		tx->mail_reply.wire = arena_span(&tx->arena, tx->mail_reply.wire);
-		buf_clear(&wire);
-	} else {
-		tx->mail_reply.wire = arena_span(&tx->arena, reply->wire);
-	}
+	transaction_hold_reply(reply, &wire, &tx->mail_reply);
+	tx->mail_reply.wire = arena_span(&tx->arena, tx->mail_reply.wire);
+	buf_clear(&wire);
 	transaction_tell_pending(session, &tx->mail_reply);
 	transaction_settle(session);
 }

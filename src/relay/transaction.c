@@ -28,24 +28,33 @@ bool transaction_ended(const struct session *session)
 	       smtp_client_fate(attempt_smtp(attempt)) == FATE_ENDED;
 }
 
+/* Until when a connection to a server is worth waiting for. */
+static int64_t latest_begin(const struct session *session)
+{
+	const struct transaction *tx = &session->tx;
+	const struct relay_settings *settings = session->listener->settings;
+	if (tx->step == STEP_COMPLETE)
+		return tx->completed + settings->replay_within;
+	if (tx->pending > 0 && tx->answer_by.due != NEVER)
+		return tx->answer_by.due;
+	return net_now(session_loop(session)) + settings->answer_within;
+}
+
 bool transaction_ensure_attempt(struct session *session)
 {
 	struct transaction *tx = &session->tx;
-	const struct relay_settings *settings = session->listener->settings;
-	int64_t now = net_now(session_loop(session));
+	int64_t now = net_now(session_loop(session)), latest = latest_begin(session);
 	if (tx->attempt.active)
 		return true;
-	if (tx->pool >= session->listener->pools || tx->tried.count >= POOL_TRIES)
+	if (tx->tried.count >= POOL_TRIES)
 		return false;
-	if (tx->step == STEP_COMPLETE) {
-		/* An attempt that begins too late, or for nobody, would only make doubles. */
-		int64_t latest = tx->completed + settings->replay_within;
-		if (session_gone(session) || now > latest)
-			return false;
-		attempt_begin(session, latest);
-		return true;
-	}
-	attempt_begin(session, now + settings->answer_within);
+	/* An attempt that begins too late, or for nobody, would only make doubles. */
+	if (tx->step == STEP_COMPLETE && (session_gone(session) || now > latest))
+		return false;
+	/* While there is another pool, this one has half of the time. */
+	if (tx->pool + 1 < session->listener->pools)
+		latest = now + (latest - now) / 2;
+	attempt_begin(session, latest);
 	return true;
 }
 
@@ -80,17 +89,25 @@ static void reset(struct session *session)
 	transaction_init(session);
 }
 
+/* A copy that outlives its connection.  A 421 would end the client's session, though it is the
+ * server that goes away: it becomes 451, with the same words. */
+void transaction_hold_reply(
+	const struct smtp_reply *reply, struct buf *wire, struct smtp_reply *held_r)
+{
+	buf_reset(wire);
+	*held_r = *reply;
+	if (reply->code == 421) {
+		smtp_reply_recode(reply, 451, wire, held_r);
+		return;
+	}
+	buf_add_span(wire, reply->wire);
+	held_r->wire = buf_span(wire);
+}
+
 static void keep_verdict(struct session *session, const struct smtp_reply *reply)
 {
 	struct transaction *tx = &session->tx;
-	buf_reset(&tx->verdict_wire);
-	tx->verdict = *reply;
-	if (reply->code == 421) {
-		smtp_reply_recode(reply, 451, &tx->verdict_wire, &tx->verdict);
-		return;
-	}
-	buf_add_span(&tx->verdict_wire, reply->wire);
-	tx->verdict.wire = buf_span(&tx->verdict_wire);
+	transaction_hold_reply(reply, &tx->verdict_wire, &tx->verdict);
 }
 
 /* The attempt that decided has done its work; one that is left when all recipients were refused
@@ -182,16 +199,8 @@ void transaction_verdict(
 
 static void keep_last_reply(struct transaction *tx, const struct smtp_reply *reply)
 {
-	if (!reply || smtp_reply_class(reply) != 4)
-		return;
-	buf_reset(&tx->last_reply);
-	tx->last = *reply;
-	if (reply->code == 421) {
-		smtp_reply_recode(reply, 451, &tx->last_reply, &tx->last);
-		return;
-	}
-	buf_add_span(&tx->last_reply, reply->wire);
-	tx->last.wire = buf_span(&tx->last_reply);
+	if (reply && smtp_reply_class(reply) == 4)
+		transaction_hold_reply(reply, &tx->last_reply, &tx->last);
 }
 
 /* It can't be replayed: the client hears the server's own words, if they mean "try again". */
@@ -226,17 +235,44 @@ void transaction_next(
 		transaction_no_server(session, ERR_DOWN, "every server was tried");
 }
 
-static enum smtp_own own_for(const struct transaction *tx, enum err err)
+/* Whether another pool's servers have what the message needs, but for its size. */
+static bool could_but_for_size(const struct session *session)
 {
-	if (tx->differed)
-		return SMTP_OWN_REPLAY_DIFFERS;
-	if (err == ERR_FULL)
-		return SMTP_OWN_SERVERS_FULL;
-	if (err == ERR_TIMEOUT)
-		return SMTP_OWN_NO_SERVER_IN_TIME;
-	if (err == ERR_MISSING)
-		return tx->needs & SMTP_CAP_SMTPUTF8 ? SMTP_OWN_NEEDS_UTF8 : SMTP_OWN_NO_SERVER;
-	return SMTP_OWN_NO_SERVER;
+	const struct listener *listener = session->listener;
+	for (unsigned i = 0; i < listener->pools; i++)
+		if (pool_could(listener->pool[i], session->tx.needs, 0))
+			return true;
+	return false;
+}
+
+/* No server has what the message needs, whatever its health: that is for good. */
+static void refuse_needs(struct session *session, struct smtp_reply *reply_r)
+{
+	const struct transaction *tx = &session->tx;
+	char limit[24];
+	if (could_but_for_size(session)) {
+		struct smtp_offer offer = pool_offer(session->listener->pool[tx->pool]);
+		snprintf(limit, sizeof limit, "%llu", (unsigned long long)offer.size);
+		transaction_own_reply(session, SMTP_OWN_TOO_LARGE, limit, reply_r);
+	} else if (tx->needs & SMTP_CAP_SMTPUTF8) {
+		transaction_own_reply(session, SMTP_OWN_NEEDS_UTF8, NULL, reply_r);
+	} else {
+		transaction_own_reply(session, SMTP_OWN_UNKNOWN_PARAMETER,
+			tx->needs & SMTP_CAP_DSN ? "DSN" : "BODY=8BITMIME", reply_r);
+	}
+}
+
+static void refuse_for(struct session *session, enum err err, struct smtp_reply *reply_r)
+{
+	const struct transaction *tx = &session->tx;
+	enum smtp_own own = tx->differed         ? SMTP_OWN_REPLAY_DIFFERS
+			    : err == ERR_FULL    ? SMTP_OWN_SERVERS_FULL
+			    : err == ERR_TIMEOUT ? SMTP_OWN_NO_SERVER_IN_TIME
+						 : SMTP_OWN_NO_SERVER;
+	if (err == ERR_MISSING && !tx->differed && !tx->unavailable)
+		refuse_needs(session, reply_r);
+	else
+		transaction_own_reply(session, own, NULL, reply_r);
 }
 
 /* The current pool has no server for us: the next pool of send-to, or the end of the way. */
@@ -246,7 +282,9 @@ void transaction_no_server(struct session *session, enum err err, const char *te
 	struct smtp_reply reply;
 	assert(!tx->attempt.active);
 	(void)text;
-	if (tx->pool + 1 < session->listener->pools && err != ERR_TIMEOUT) {
+	if (err != ERR_MISSING)
+		tx->unavailable = true;
+	if (tx->pool + 1 < session->listener->pools) {
 		tx->pool++;
 		if (transaction_ensure_attempt(session))
 			return;
@@ -255,7 +293,7 @@ void transaction_no_server(struct session *session, enum err err, const char *te
 	if (use_last)
 		reply = tx->last;
 	else
-		transaction_own_reply(session, own_for(tx, err), NULL, &reply);
+		refuse_for(session, err, &reply);
 	if (tx->step == STEP_COMPLETE || tx->step == STEP_BODY) {
 		keep_verdict(session, &reply);
 		tx->reason = "no server";
@@ -274,6 +312,11 @@ void transaction_abandon(struct session *session, const char *reason)
 	struct transaction *tx = &session->tx;
 	if (tx->step == STEP_NONE)
 		return;
+	if (transaction_ended(session)) {
+		/* This process is told to stop before the server's word has come. */
+		account_ambiguous(session);
+		set_outcome(tx, "ambiguous", M_LISTENER_ambiguous);
+	}
 	if (tx->attempt.active)
 		attempt_cancel(session, POOL_ABANDONED);
 	tx->reason = reason;

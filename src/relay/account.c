@@ -188,8 +188,9 @@ void account_transaction(struct session *session)
 	if (tx->settled)
 		log_msec(&line, LOG_t_envelope, tx->settled - tx->began);
 	if (tx->completed) {
-		log_msec(
-			&line, LOG_t_body, tx->completed - (tx->settled ? tx->settled : tx->began));
+		/* A client that pipelines may end its body before the envelope is settled. */
+		int64_t begin_body = tx->settled < tx->completed ? tx->settled : tx->completed;
+		log_msec(&line, LOG_t_body, tx->completed - begin_body);
 		log_msec(&line, LOG_t_verdict, now - tx->completed);
 	}
 	log_msec(&line, LOG_t_total, now - tx->began);

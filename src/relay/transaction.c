@@ -312,11 +312,6 @@ void transaction_abandon(struct session *session, const char *reason)
 	struct transaction *tx = &session->tx;
 	if (tx->step == STEP_NONE)
 		return;
-	if (transaction_ended(session)) {
-		/* This process is told to stop before the server's word has come. */
-		account_ambiguous(session);
-		set_outcome(tx, "ambiguous", M_LISTENER_ambiguous);
-	}
 	if (tx->attempt.active)
 		attempt_cancel(session, POOL_ABANDONED);
 	tx->reason = reason;

@@ -138,7 +138,7 @@ enum server_state {
 	SERVER_DOWN,     /* its check failed `fall` times */
 	SERVER_EJECTED,  /* passive signs; a probe that goes as far as the failure brings it back */
 	SERVER_PROBING,  /* ejected, and one real transaction at a time may try it */
-	SERVER_UNUSABLE, /* it answers, but lacks what the config demands */
+	SERVER_UNUSABLE, /* its name has no address, and had none since it is known */
 	SERVER_STATES
 };
 const char *server_state_name(enum server_state state);
@@ -155,9 +155,9 @@ enum server_reason {
 	REASON_BROKEN,
 	REASON_OWN_TROUBLE,
 	REASON_PROBE_PASSED,
-	REASON_PROBE_FAILED,
 	REASON_PROBING,
 	REASON_NO_ADDRESS,
+	REASON_ADDRESS_FOUND,
 	REASON_BY_HAND,
 	REASON_LAST_OF_TIER,
 	SERVER_REASONS

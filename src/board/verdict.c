@@ -42,9 +42,9 @@ const char *server_reason_name(enum server_reason reason)
 		[REASON_BROKEN] = "broken",
 		[REASON_OWN_TROUBLE] = "own-trouble",
 		[REASON_PROBE_PASSED] = "probe-passed",
-		[REASON_PROBE_FAILED] = "probe-failed",
 		[REASON_PROBING] = "probing",
 		[REASON_NO_ADDRESS] = "no-address",
+		[REASON_ADDRESS_FOUND] = "address-found",
 		[REASON_BY_HAND] = "by-hand",
 		[REASON_LAST_OF_TIER] = "last-of-tier",
 	};

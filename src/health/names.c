@@ -1,6 +1,7 @@
 /*
  * Names of servers: looked up at the start and again as their TTL passes; the addresses go to the
- * board, where workers find them.  An answer that fails leaves the last good addresses in place.
+ * board, where workers find them.  An answer that fails leaves the last good addresses in place; a
+ * server that never had any is unusable until it has.
  */
 #include <stdio.h>
 
@@ -11,8 +12,11 @@
 #define TTL_MAX (1 * HOUR)
 #define RETRY   (5 * SECOND)
 
-static void warn(struct health_server *server, const struct sys_answer *answer)
+/* The alarm is repeated at each answer that fails; the change of state, if it is one, is said once.
+ */
+static void failed(struct health_server *server, const struct sys_answer *answer)
 {
+	struct addr addr[BOARD_ADDRESSES];
 	struct health *health = server->health;
 	struct log_line line;
 	char text[400];
@@ -24,6 +28,8 @@ static void warn(struct health_server *server, const struct sys_answer *answer)
 	log_string(&line, LOG_reason, server_reason_name(REASON_NO_ADDRESS));
 	log_string(&line, LOG_text, text);
 	log_end(&line, health->world.board, health->world.row);
+	if (board_addresses_of(health->world.board, server->column, addr) == 0)
+		verdict_nameless(server, text);
 }
 
 static void answered(void *arg, const struct sys_answer *answer)
@@ -40,11 +46,12 @@ static void answered(void *arg, const struct sys_answer *answer)
 			addr[i].port = server->port;
 		}
 		board_addresses(server->health->world.board, server->column, addr, count);
+		verdict_named(server);
 		again = answer->ttl < TTL_MIN   ? TTL_MIN
 			: answer->ttl > TTL_MAX ? TTL_MAX
 						: answer->ttl;
 	} else {
-		warn(server, answer);
+		failed(server, answer);
 	}
 	net_timer_set(loop, &server->name_timer, net_now(loop) + again);
 }

@@ -8,6 +8,8 @@
  *      '---------- rise checks ----'                                             |
  *      '<---------------------- one message was accepted -----------------------'
  *
+ * A server whose name has no address, and never had one, is UNUSABLE until it has: then UP.
+ *
  * Checkers and signs only report; this machine alone writes verdicts, so that nothing flaps.
  */
 #ifndef HEALTH_SERVER_H
@@ -56,6 +58,9 @@ struct health {
 /* ---- verdict.c ---- */
 void verdict_begin(struct health_server *server);
 void verdict_checked(struct health_server *server, const struct health_finding *finding);
+/* No address is known for its name; one is. */
+void verdict_nameless(struct health_server *server, const char *text);
+void verdict_named(struct health_server *server);
 void verdict_tick(struct health_server *server); /* signs, ejections, probes, slow start */
 
 /* ---- remember.c ---- */

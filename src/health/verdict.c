@@ -74,12 +74,28 @@ void verdict_begin(struct health_server *server)
 		verdict = (struct verdict){.state = SERVER_UP, .weight = 256};
 		board_judge(board, server->column, &verdict);
 	}
+	/* It was a name before the reload, and is a literal address now. */
+	if (!server->host)
+		verdict_named(server);
 	/* States are kept over reloads; an ejection begun by the control before us goes on here. */
 	server->eject_for = server->outlier->eject_for;
 	if (verdict.state == SERVER_EJECTED || verdict.state == SERVER_PROBING) {
 		server->ejected_for = verdict.reason;
 		server->ejected_until = now_of(server) + server->eject_for;
 	}
+}
+
+/* ---- names ---- */
+
+void verdict_nameless(struct health_server *server, const char *text)
+{
+	change(server, SERVER_UNUSABLE, REASON_NO_ADDRESS, text);
+}
+
+void verdict_named(struct health_server *server)
+{
+	if (state_of(server) == SERVER_UNUSABLE)
+		change(server, SERVER_UP, REASON_ADDRESS_FOUND, "its address is known");
 }
 
 /* ---- checks ---- */

@@ -3,18 +3,20 @@
  */
 #include "pool/private.h"
 
-static bool is_usable(const struct board *board, const struct pool_server *server)
+static bool is_usable(struct pool_server *server)
 {
+	const struct board *board = server->pool->pools->world.board;
 	enum server_state state = board_verdict(board, server->column).state;
 
 	/* Ejected ones are the last resort, so mail still has a way. */
-	return state != SERVER_DOWN && state != SERVER_UNUSABLE && !pool_server_drained(server);
+	return state != SERVER_DOWN && state != SERVER_UNUSABLE && !pool_server_drained(server) &&
+	       pool_server_named(server);
 }
 
 bool pool_usable(const struct pool *pool)
 {
 	for (unsigned i = 0; i < pool->servers; i++) {
-		if (is_usable(pool->pools->world.board, &pool->server[i]))
+		if (is_usable(&pool->server[i]))
 			return true;
 	}
 	return false;
@@ -23,8 +25,8 @@ bool pool_usable(const struct pool *pool)
 bool pool_has_another(const struct pool *pool, const struct pool_tried *tried, int column)
 {
 	for (unsigned i = 0; i < pool->servers; i++) {
-		const struct pool_server *server = &pool->server[i];
-		bool out = server->column == column || !is_usable(pool->pools->world.board, server);
+		struct pool_server *server = &pool->server[i];
+		bool out = server->column == column || !is_usable(server);
 
 		for (unsigned j = 0; j < tried->count && !out; j++)
 			out = tried->column[j] == server->column;

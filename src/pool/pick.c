@@ -8,15 +8,16 @@
  *
  * A rank is level, then tier.  Level before tier: a server of the second tier that is up is better
  * than one of the first that control has ejected, or that this worker could not connect to a
- * moment ago; those are the last resort.  Servers of the lowest rank that are all full are waited
- * for: being full is not being down.
+ * moment ago; those are the last resort.  Behind all others is one whose name was not answered yet:
+ * there is nothing to connect to, so it is waited for only when no other is left.  Servers of the
+ * lowest rank that are all full are waited for: being full is not being down.
  */
 #include "pool/private.h"
 
 #include <assert.h>
 #include <stdio.h>
 
-enum { LEVEL_GOOD, LEVEL_AVOIDED, LEVEL_EJECTED };
+enum { LEVEL_GOOD, LEVEL_AVOIDED, LEVEL_EJECTED, LEVEL_NAMELESS };
 
 #define TIERS   100000 /* more than there can be */
 #define NO_RANK INT64_MAX
@@ -56,6 +57,8 @@ static int64_t level_of(struct pool_server *server, struct survey *survey)
 		      verdict.state == SERVER_UNUSABLE || verdict.state == SERVER_EJECTED;
 	switch (verdict.state) {
 	case SERVER_UP:
+		if (!pool_server_named(server))
+			return LEVEL_NAMELESS;
 		return pool_server_avoided(server) ? LEVEL_AVOIDED : LEVEL_GOOD;
 	case SERVER_EJECTED:
 	case SERVER_PROBING:
@@ -207,6 +210,7 @@ static void say_why(struct lending *lending, const struct candidate *chosen, int
 		[LEVEL_GOOD] = "",
 		[LEVEL_AVOIDED] = ", avoided but no other",
 		[LEVEL_EJECTED] = ", ejected but no other",
+		[LEVEL_NAMELESS] = ", its name was not known before",
 	};
 	int64_t tier = survey->rank % TIERS;
 	char tier_text[32] = "";

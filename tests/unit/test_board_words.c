@@ -143,7 +143,7 @@ static void a_token_ends_with_its_probing(void **state)
 	(void)state;
 	board_judge(board, server, &verdict);
 	board_grant_probe(board, server);
-	verdict.reason = REASON_PROBE_FAILED;
+	verdict.reason = REASON_TIMEOUTS;
 	board_judge(board, server, &verdict);
 	assert_true(board_take_probe(board, server));
 	board_grant_probe(board, server);

@@ -78,8 +78,8 @@ static void print_listener(const struct conf_block *block)
 	if (edge->relay_to.words)
 		printf("any recipient (the servers decide)");
 	for (size_t i = 0; i < edge->relay_to.count && i < 10; i++)
-		printf("%s%s%s", i ? ", " : "", edge->relay_to.at[i].under ? "." : "",
-			edge->relay_to.at[i].name);
+		printf("%s%s%s", i || edge->relay_to.words ? ", " : "",
+			edge->relay_to.at[i].under ? "." : "", edge->relay_to.at[i].name);
 	if (edge->relay_to.count > 10)
 		printf(" and %zu more", edge->relay_to.count - 10);
 	printf("\n    sends to: ");

@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "base/when.h"
+#include "edge/edge.h"
+#include "pool/pool_conf.h"
+#include "relay/relay_conf.h"
 
 enum { WORKERS_AUTO_MAX = 4 };
 
@@ -108,10 +111,33 @@ static bool bound_before(const struct conf_block *block, size_t index, struct co
 	return false;
 }
 
+/* Servers trust this machine's address, often as one of their own networks.  Where they aren't told
+ * who the client is, they would take any stranger for us and relay for him. */
+static void check_open_relay(const struct conf_block *block, struct conf_report *report)
+{
+	const struct edge_settings *edge = conf_get(block, &edge_listener_section);
+	const struct relay_settings *relay = conf_get(block, &relay_listener_section);
+	for (size_t i = 0; edge->relay_to.words && i < relay->send_to.count; i++) {
+		const struct conf_block *pool = relay->send_to.at[i];
+		const struct pool_settings *settings = conf_get(pool, &pool_section);
+		if (settings->pass_client != POOL_PASS_NONE)
+			continue;
+		conf_report_error(report, conf_place(block, "relay-to"),
+			"any-recipient makes an open relay: pool \"%s\" isn't told who the client "
+			"is, and would take everybody for this machine",
+			pool->name);
+		conf_report_hint(report, "name the domains that anybody may send to, such as: "
+					 "relay-to example.com;");
+		conf_report_note(report, conf_place(pool, "pass-client"), "written here");
+		return;
+	}
+}
+
 /* Two sockets on one address would share its clients by chance. */
 static void listener_check(
 	const struct conf_block *block, const void *values, struct conf_report *report)
 {
+	check_open_relay(block, report);
 	const struct bind_settings *settings = values;
 	for (size_t i = 0; i < settings->bind.count; i++) {
 		struct conf_place first;

@@ -25,8 +25,8 @@ static const struct conf_directive rows[] = {
 			"domain and all "
 			"below it. None by default. The word any-recipient hands every recipient "
 			"on and leaves "
-			"the decision to the servers: only for servers that do not trust this "
-			"machine's address.",
+			"the decision to the servers; not with `pass-client none`, since they "
+			"would take every client for this machine.",
 		.example = "relay-to example.com .lists.example.com;"},
 	{"max-sessions", CONF_INT, offsetof(struct edge_settings, max_sessions), .fallback = "5000",
 		.min = 1, .max = 1000000,

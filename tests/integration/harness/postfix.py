@@ -3,6 +3,7 @@
 Mail is delivered into one maildir by virtual(8), which adds Return-Path, X-Original-To, Delivered-To
 above smtpd's Received and makes LF of CRLF; bodies() takes that back.
 """
+import contextlib
 import os
 import pwd
 import shutil
@@ -144,10 +145,14 @@ class Postfix:
         return sorted(inbox.iterdir()) if inbox.exists() else []
 
     def queued(self):
-        """Mail that was accepted and is not delivered yet."""
-        queue = self.home / "queue"
-        return sum(len(files) for name in ("incoming", "active", "deferred", "hold", "maildrop")
-                   for _, _, files in os.walk(queue / name))
+        """Mail that was accepted and is not delivered yet; a file that is not whole is not executable."""
+        count = 0
+        for name in ("incoming", "active", "deferred", "hold", "maildrop"):
+            for folder, _, files in os.walk(self.home / "queue" / name):
+                for file in files:
+                    with contextlib.suppress(FileNotFoundError):
+                        count += os.stat(os.path.join(folder, file)).st_mode & 0o100 != 0
+        return count
 
     def quiet(self):
         """Wait until all that was accepted has been delivered."""

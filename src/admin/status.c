@@ -168,7 +168,7 @@ static bool pool_has_server(const struct board *board, const struct conf_block *
 		int column = server_column(board, pool->name, server->name);
 		if (column >= 0 && board_verdict(board, column).state != SERVER_DOWN &&
 			board_verdict(board, column).state != SERVER_UNUSABLE &&
-			!board_by_hand(board, column).drained)
+			!board_out_by_hand(board, column))
 			return true;
 	}
 	return false;

@@ -186,6 +186,8 @@ struct by_hand {
 	uint16_t weight; /* replaces the configured weight when weight_set */
 };
 struct by_hand board_by_hand(const struct board *board, int server);
+/* Takes no new mail by hand: drained, or of weight 0. */
+bool board_out_by_hand(const struct board *board, int server);
 void board_set_by_hand(struct board *board, int server, struct by_hand by_hand);
 
 /* What a server's EHLO offered when last seen (SMTP_CAP_ bits and SIZE); 0 caps: nothing seen yet.

@@ -121,6 +121,13 @@ struct by_hand board_by_hand(const struct board *board, int server)
 	};
 }
 
+bool board_out_by_hand(const struct board *board, int server)
+{
+	struct by_hand by_hand = board_by_hand(board, server);
+
+	return by_hand.drained || (by_hand.weight_set && by_hand.weight == 0);
+}
+
 void board_set_by_hand(struct board *board, int server, struct by_hand by_hand)
 {
 	uint32_t word = (uint32_t)by_hand.weight << 16 | (by_hand.weight_set ? WEIGHT_SET : 0) |

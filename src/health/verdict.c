@@ -152,9 +152,8 @@ static bool others_in_tier(const struct health_server *server)
 		if (other == server || other->pool_name != server->pool_name ||
 			other->tier != server->tier)
 			continue;
-		struct by_hand by_hand = board_by_hand(health->world.board, other->column);
-		bool drained = by_hand.drained || (by_hand.weight_set && by_hand.weight == 0);
-		if (state_of(other) == SERVER_UP && !drained)
+		if (state_of(other) == SERVER_UP &&
+			!board_out_by_hand(health->world.board, other->column))
 			return true;
 	}
 	return false;

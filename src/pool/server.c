@@ -90,9 +90,7 @@ void pool_server_refused_more(struct pool_server *server)
 
 bool pool_server_drained(const struct pool_server *server)
 {
-	struct by_hand by_hand = board_by_hand(board_of(server), server->column);
-
-	return by_hand.drained || (by_hand.weight_set && by_hand.weight == 0);
+	return board_out_by_hand(board_of(server), server->column);
 }
 
 bool pool_server_named(struct pool_server *server)

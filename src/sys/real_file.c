@@ -144,6 +144,21 @@ enum err sys_file_replace(const char *path, struct span bytes, unsigned mode, st
 
 /* ---- appending ---- */
 
+/* A writer that was killed may have left half a line: it ends here, so that it spoils only itself.
+ */
+static void end_torn_line(const char *path, int fd)
+{
+	char last = '\n';
+	struct stat file;
+	int reader = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (reader < 0)
+		return;
+	if (fstat(reader, &file) == 0 && S_ISREG(file.st_mode) && file.st_size > 0 &&
+		pread(reader, &last, 1, file.st_size - 1) == 1 && last != '\n')
+		(void)fd_write(fd, SPAN("\n"));
+	close(reader);
+}
+
 int sys_file_append_open(const char *path, struct err_text *text)
 {
 	if (strcmp(path, "-") == 0)
@@ -153,6 +168,8 @@ int sys_file_append_open(const char *path, struct err_text *text)
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
 	if (fd < 0)
 		(void)file_err(text, "open", path);
+	else
+		end_torn_line(path, fd);
 	return fd;
 }
 

@@ -77,7 +77,8 @@ unsigned sys_sockets_limit(const struct sys *sys); /* how many it may hold */
 enum err sys_file_read(const char *path, size_t max, struct buf *into, struct err_text *text) MUST_USE;
 /* Replace the file as one step (temporary file beside it, fsync, rename). */
 enum err sys_file_replace(const char *path, struct span bytes, unsigned mode, struct err_text *text) MUST_USE;
-/* Append and keep open: handle >= 0, or -1 with *text.  "-" is standard output, "stderr" the other. */
+/* Append whole lines and keep open; a torn last line of before is ended first.
+ * The result: handle >= 0, or -1 with *text.  "-" is standard output, "stderr" the other. */
 int sys_file_append_open(const char *path, struct err_text *text);
 enum err sys_file_append(int handle, struct span bytes) MUST_USE;
 void sys_file_close(int handle);

@@ -111,6 +111,25 @@ static void test_failed_replace_leaves_nothing(void **state)
 	assert_int_equal(entries(), 1);
 }
 
+static void test_append_ends_a_torn_line(void **state)
+{
+	(void)state;
+	struct err_text text;
+	struct buf found = {0};
+	unlink(path);
+	for (int i = 0; i < 3; i++) {
+		int handle = sys_file_append_open(path, &text);
+		assert_true(handle >= 0);
+		assert_int_equal(
+			sys_file_append(handle, i == 0 ? SPAN("half a li") : SPAN("whole\n")),
+			ERR_OK);
+		sys_file_close(handle);
+	}
+	assert_int_equal(sys_file_read(path, 1000, &found, &text), ERR_OK);
+	assert_string_equal(buf_string(&found), "half a li\nwhole\nwhole\n");
+	buf_clear(&found);
+}
+
 static void test_append_goes_to_the_end(void **state)
 {
 	(void)state;
@@ -159,6 +178,7 @@ int main(void)
 		cmocka_unit_test(test_errors_name_file_and_cause),
 		cmocka_unit_test(test_failed_replace_leaves_nothing),
 		cmocka_unit_test(test_append_goes_to_the_end),
+		cmocka_unit_test(test_append_ends_a_torn_line),
 		cmocka_unit_test(test_full_device_is_told),
 		cmocka_unit_test(test_standard_output_is_not_closed),
 	};

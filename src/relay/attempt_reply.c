@@ -110,14 +110,6 @@ static bool is_the_last_word(
 	       !pool_has_another(loan->pool, &tx->tried, loan->column);
 }
 
-static void on_last_word(struct session *session, const struct commit_row *row,
-	struct recipient *recipient, const struct smtp_reply *reply)
-{
-	struct commit_row pass = *row;
-	pass.action = COMMIT_PASS;
-	on_rcpt_reply(session, &pass, recipient, reply);
-}
-
 void attempt_reply(void *arg, const struct smtp_client_event *event)
 {
 	struct session *session = arg;
@@ -132,7 +124,7 @@ void attempt_reply(void *arg, const struct smtp_client_event *event)
 	const struct commit_row *row = judge(session, event, recipient);
 
 	if (recipient && is_the_last_word(session, row, recipient)) {
-		on_last_word(session, row, recipient, &event->reply);
+		on_rcpt_reply(session, row, recipient, &event->reply);
 		return;
 	}
 	if (row->action == COMMIT_NEXT || row->action == COMMIT_REPLAY) {

@@ -1,11 +1,13 @@
 /*
  * The one writer of the log.
  *
- *     rings ──drain──► batch ──job: (text,) append──► target
+ *     rings ──read──► batch ──job: (text,) append──► target
+ *       ^-------------- written: their room is free ---'
  *
  * One batch is under way at a time; while it is, lines wait in their rings, which drop (and
- * count) what does not fit.  A batch that can't be written is lost, and said on standard error
- * the first time.
+ * count) what does not fit.  A process that is killed before it has told the rings leaves the batch
+ * to its successor, so each line is written at least once, and at such a moment twice.  A batch
+ * that can't be written is lost, and said on standard error the first time.
  */
 #include "bin/log_writer.h"
 
@@ -25,6 +27,8 @@ struct log_writer {
 	bool writing; /* the job has batch and rendered */
 	bool failed;  /* the last batch was lost */
 	struct buf batch, rendered;
+	int rows;                  /* that the batch comes from */
+	uint64_t upto[BOARD_ROWS]; /* how far of each */
 };
 
 static bool wants_text(enum log_format format, int handle)
@@ -69,10 +73,17 @@ static void write_batch(void *arg)
 	buf_reset(&writer->rendered);
 }
 
+static void tell_rings(struct log_writer *writer)
+{
+	for (int row = 0; row < writer->rows; row++)
+		board_log_written(writer->board, row, writer->upto[row]);
+}
+
 static void written(void *arg)
 {
 	struct log_writer *writer = arg;
 	writer->writing = false;
+	tell_rings(writer);
 	buf_reset(&writer->batch);
 }
 
@@ -80,10 +91,13 @@ bool log_writer_turn(struct log_writer *writer)
 {
 	if (writer->writing)
 		return false;
-	for (int row = 0; row < board_rows(writer->board); row++)
-		board_log_drain(writer->board, row, &writer->batch, RING_SHARE);
-	if (writer->batch.len == 0)
+	writer->rows = board_rows(writer->board);
+	for (int row = 0; row < writer->rows; row++)
+		board_log_read(writer->board, row, &writer->batch, RING_SHARE, &writer->upto[row]);
+	if (writer->batch.len == 0) {
+		tell_rings(writer); /* one that was broken is given up without a line */
 		return false;
+	}
 	writer->writing = true;
 	sys_job(writer->sys, SYS_QUEUE_LOG, write_batch, written, writer);
 	return true;

@@ -206,8 +206,12 @@ unsigned board_addresses_of(
 /* False when there is no room: the line is dropped and counted (log_dropped). */
 bool board_log(struct board *board, int row, struct span line);
 /* Append whole lines of this row's ring to `into` (each with its newline), at most about `max`
- * bytes; returns bytes appended.  Control only.  A line torn by a death is dropped. */
-size_t board_log_drain(struct board *board, int row, struct buf *into, size_t max);
+ * bytes; returns bytes appended.  Control only.  A line torn by a death is dropped.  They stay in
+ * the ring until board_log_written() is called with *upto_r. */
+size_t board_log_read(
+	const struct board *board, int row, struct buf *into, size_t max, uint64_t *upto_r);
+/* They are where they should be: their room is free for new ones. */
+void board_log_written(struct board *board, int row, uint64_t upto);
 
 /* ---- the reload desk: asked through control, done by the master, answered to everyone ---- */
 

@@ -102,7 +102,7 @@ struct board_column_addresses {
 struct board_ring {
 	_Atomic uint64_t committed; /* bytes ever written, whole records only; the row's process */
 	char pad[56];
-	_Atomic uint64_t drained; /* bytes ever read; control */
+	_Atomic uint64_t drained; /* bytes ever read and written out; control */
 	char pad_2[56];
 	char at[BOARD_RING];
 };

@@ -6,6 +6,9 @@
  *     .....[len|line][len|line]....[len|li             both only ever grow; a place in the ring
  *                                                      is the remainder by its size
  *
+ * What was read stays until it is written out: a reader that is killed between leaves it to its
+ * successor, who may write it once more.
+ *
  * A line exists from the moment that `committed` passes it.  A process killed while it copies has
  * not moved it, and whoever takes over the row writes over the torn bytes.
  */
@@ -69,9 +72,10 @@ static line_len length_at(const struct board_ring *ring, uint64_t place)
 	return len;
 }
 
-size_t board_log_drain(struct board *board, int row, struct buf *into, size_t max)
+size_t board_log_read(
+	const struct board *board, int row, struct buf *into, size_t max, uint64_t *upto_r)
 {
-	struct board_ring *ring = &board->rings[board_row_at(board, row) - board->rows];
+	const struct board_ring *ring = &board->rings[board_row_at(board, row) - board->rows];
 	uint64_t committed = atomic_load_explicit(&ring->committed, memory_order_acquire);
 	uint64_t place = atomic_load_explicit(&ring->drained, memory_order_relaxed);
 	size_t before = into->len;
@@ -89,6 +93,14 @@ size_t board_log_drain(struct board *board, int row, struct buf *into, size_t ma
 		buf_add(into, "\n", 1);
 		place += sizeof(len) + len;
 	}
-	atomic_store_explicit(&ring->drained, place, memory_order_release);
+	*upto_r = place;
 	return into->len - before;
+}
+
+void board_log_written(struct board *board, int row, uint64_t upto)
+{
+	struct board_ring *ring = &board->rings[board_row_at(board, row) - board->rows];
+
+	assert(upto <= atomic_load(&ring->committed));
+	atomic_store_explicit(&ring->drained, upto, memory_order_release);
 }

@@ -264,7 +264,7 @@ static void what_is_not_used_costs_nothing(void **state)
 		for (int column = 1; column <= 10; column++)
 			set_everything(board, row, column);
 		board_log(board, row, SPAN("a line"));
-		board_log_drain(board, row, &lines, 10000);
+		drain(board, row, &lines, 10000);
 		board_release(board, row, 1, PLACE_OPEN);
 		for (int column = 1; column <= 10; column++) {
 			board_sum(board, column, M_SERVER_attempts);

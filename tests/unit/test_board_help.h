@@ -35,6 +35,16 @@ static inline void shared_board_close(struct shared_board *shared)
 	close(shared->fd);
 }
 
+/* Read and written out at once. */
+static inline size_t drain(struct board *board, int row, struct buf *into, size_t max)
+{
+	uint64_t upto;
+	size_t len = board_log_read(board, row, into, max, &upto);
+
+	board_log_written(board, row, upto);
+	return len;
+}
+
 static inline void *shared_memory(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

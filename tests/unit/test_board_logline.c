@@ -63,7 +63,8 @@ static void a_line_goes_to_its_row(void **state)
 	log_begin(&line, &buf, 0, LOG_EVENT_process);
 	log_int(&line, LOG_pid, 7);
 	assert_true(log_end(&line, board, row));
-	board_log_drain(board, row, &out, 10000);
+	uint64_t upto;
+	board_log_read(board, row, &out, 10000, &upto);
 	assert_int_equal(out.len, buf.len + 1);
 	assert_memory_equal(out.at, buf.at, buf.len);
 	buf_clear(&buf);

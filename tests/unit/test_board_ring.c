@@ -50,16 +50,16 @@ static void lines_come_out_in_order(void **state)
 
 	(void)state;
 	buf_add_text(&lines, "before|");
-	assert_int_equal(board_log_drain(board, 1, &lines, 1000), 0);
+	assert_int_equal(drain(board, 1, &lines, 1000), 0);
 	assert_true(board_log(board, 1, SPAN("one")));
 	assert_true(board_log(board, 1, (struct span){0}));
 	assert_true(board_log(board, 2, SPAN("other row")));
 	assert_true(board_log(board, 1, SPAN("three")));
-	assert_int_equal(board_log_drain(board, 1, &lines, 1000), 11);
+	assert_int_equal(drain(board, 1, &lines, 1000), 11);
 	assert_string_equal(buf_string(&lines), "before|one\n\nthree\n");
-	assert_int_equal(board_log_drain(board, 1, &lines, 1000), 0);
+	assert_int_equal(drain(board, 1, &lines, 1000), 0);
 	buf_reset(&lines);
-	assert_int_equal(board_log_drain(board, 2, &lines, 1000), 10);
+	assert_int_equal(drain(board, 2, &lines, 1000), 10);
 	assert_string_equal(buf_string(&lines), "other row\n");
 	buf_clear(&lines);
 }
@@ -71,12 +71,32 @@ static void a_drain_stops_near_its_limit(void **state)
 	(void)state;
 	for (int i = 0; i < 10; i++)
 		assert_true(board_log(board, 0, SPAN("123456789")));
-	assert_int_equal(board_log_drain(board, 0, &lines, 0), 0);
-	assert_int_equal(board_log_drain(board, 0, &lines, 1), 10);
-	assert_int_equal(board_log_drain(board, 0, &lines, 25), 30);
-	assert_int_equal(board_log_drain(board, 0, &lines, 30), 30);
-	assert_int_equal(board_log_drain(board, 0, &lines, 1000), 30);
+	assert_int_equal(drain(board, 0, &lines, 0), 0);
+	assert_int_equal(drain(board, 0, &lines, 1), 10);
+	assert_int_equal(drain(board, 0, &lines, 25), 30);
+	assert_int_equal(drain(board, 0, &lines, 30), 30);
+	assert_int_equal(drain(board, 0, &lines, 1000), 30);
 	assert_int_equal(lines.len, 100);
+	buf_clear(&lines);
+}
+
+/* A reader that is killed before it has written takes nothing with it. */
+static void what_was_read_stays_until_it_is_written(void **state)
+{
+	struct buf lines = {0};
+	uint64_t upto;
+
+	(void)state;
+	assert_true(board_log(board, 0, SPAN("one")));
+	assert_true(board_log(board, 0, SPAN("two")));
+	assert_int_equal(board_log_read(board, 0, &lines, 1, &upto), 4);
+	assert_int_equal(board_log_read(board, 0, &lines, 1000, &upto), 8);
+	assert_string_equal(buf_string(&lines), "one\none\ntwo\n");
+	assert_true(board_log(board, 0, SPAN("later")));
+	board_log_written(board, 0, upto);
+	buf_reset(&lines);
+	assert_int_equal(board_log_read(board, 0, &lines, 1000, &upto), 6);
+	assert_string_equal(buf_string(&lines), "later\n");
 	buf_clear(&lines);
 }
 
@@ -94,7 +114,7 @@ static void records_wrap_anywhere(void **state)
 			assert_true(board_log(board, 0, (struct span){.at = text, .len = len}));
 			assert_true(board_log(board, 0, SPAN("next")));
 			buf_reset(&lines);
-			assert_int_equal(board_log_drain(board, 0, &lines, 1000), len + 1 + 5);
+			assert_int_equal(drain(board, 0, &lines, 1000), len + 1 + 5);
 			assert_memory_equal(lines.at, text, len);
 			assert_memory_equal(lines.at + len, "\nnext\n", 6);
 		}
@@ -114,10 +134,10 @@ static void a_full_ring_drops_and_counts(void **state)
 		wind_to(0, place * 1000);
 		assert_false(board_log(board, 0, (struct span){.at = text, .len = BOARD_RING - 3}));
 		assert_false(board_log(board, 0, (struct span){.at = text, .len = BOARD_RING}));
-		assert_int_equal(board_log_drain(board, 0, &lines, BOARD_RING), 0);
+		assert_int_equal(drain(board, 0, &lines, BOARD_RING), 0);
 		assert_true(board_log(board, 0, whole));
 		assert_false(board_log(board, 0, (struct span){0}));
-		assert_int_equal(board_log_drain(board, 0, &lines, 1), whole.len + 1);
+		assert_int_equal(drain(board, 0, &lines, 1), whole.len + 1);
 		assert_memory_equal(lines.at, text, whole.len);
 		buf_reset(&lines);
 	}
@@ -158,7 +178,7 @@ static void the_ring_agrees_with_a_model(void **state)
 		}
 		if (rng_below(&rng, 80) > 0)
 			continue;
-		board_log_drain(board, 0, &lines, SIZE_MAX);
+		drain(board, 0, &lines, SIZE_MAX);
 		assert_int_equal(lines.len, model.len);
 		assert_memory_equal(lines.at, model.at, model.len);
 		buf_reset(&lines);
@@ -181,11 +201,11 @@ static void a_torn_line_is_never_seen(void **state)
 	memcpy(ring->at + 9, &len, sizeof(len));
 	memset(ring->at + 13, 'T', 500);
 	board_bury(board, 0, true);
-	assert_int_equal(board_log_drain(board, 0, &lines, 10000), 6);
+	assert_int_equal(drain(board, 0, &lines, 10000), 6);
 	board_row_free(board, 0);
 	assert_int_equal(board_row_take(board, ROW_WORKER, 2, 0), 0);
 	assert_true(board_log(board, 0, SPAN("successor")));
-	assert_int_equal(board_log_drain(board, 0, &lines, 10000), 10);
+	assert_int_equal(drain(board, 0, &lines, 10000), 10);
 	assert_string_equal(buf_string(&lines), "whole\nsuccessor\n");
 	buf_clear(&lines);
 }
@@ -201,9 +221,9 @@ static void a_broken_ring_is_given_up(void **state)
 		wind_to(0, 0);
 		assert_true(board_log(board, 0, SPAN("12345")));
 		memcpy(board->rings[0].at, &lengths[i], sizeof(lengths[i]));
-		assert_int_equal(board_log_drain(board, 0, &lines, 10000), 0);
+		assert_int_equal(drain(board, 0, &lines, 10000), 0);
 		assert_true(board_log(board, 0, SPAN("later")));
-		assert_int_equal(board_log_drain(board, 0, &lines, 10000), 6);
+		assert_int_equal(drain(board, 0, &lines, 10000), 6);
 		assert_memory_equal(lines.at, "later\n", 6);
 		buf_reset(&lines);
 	}
@@ -269,12 +289,12 @@ static void killed_writers_leave_whole_lines(void **state)
 		if (pid == 0)
 			write_lines(number);
 		while (clock_usec() < until) {
-			board_log_drain(board, 1, &lines, 1 + rng_below(&rng, 100000));
+			drain(board, 1, &lines, 1 + rng_below(&rng, 100000));
 			number = check_lines(&lines, number);
 		}
 		kill_child(pid);
 		board_bury(board, 1, true);
-		while (board_log_drain(board, 1, &lines, 100000) > 0)
+		while (drain(board, 1, &lines, 100000) > 0)
 			number = check_lines(&lines, number);
 	}
 	assert_true(deaths > 20);
@@ -289,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RING_TEST(lines_come_out_in_order),
 		RING_TEST(a_drain_stops_near_its_limit),
+		RING_TEST(what_was_read_stays_until_it_is_written),
 		RING_TEST(records_wrap_anywhere),
 		RING_TEST(a_full_ring_drops_and_counts),
 		RING_TEST(the_ring_agrees_with_a_model),

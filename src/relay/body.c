@@ -172,6 +172,9 @@ static void complete(struct session *session)
 		transaction_finish(session, SMTP_OWN_NO_RECIPIENTS, "no recipients");
 		return;
 	}
+	/* Not before: while recipients wait, it is their time that runs. */
+	net_timer_set(session_loop(session), &tx->patience,
+		net_now(session_loop(session)) + session->listener->settings->replay_within / 2);
 	if (!transaction_ensure_attempt(session))
 		transaction_finish(session, SMTP_OWN_NO_SERVER, "no server");
 	else
@@ -196,8 +199,6 @@ void transaction_body_end(struct session *session, unsigned slot, bool last, enu
 	tx->end_slot = slot;
 	tx->step = STEP_COMPLETE;
 	tx->completed = net_now(session_loop(session));
-	net_timer_set(session_loop(session), &tx->patience,
-		tx->completed + session->listener->settings->replay_within / 2);
 	if (tx->pending > 0)
 		tx->early_end = true;
 	else

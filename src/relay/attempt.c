@@ -193,8 +193,8 @@ static void on_ready(void *arg, enum err err, struct pool_loan *loan, const char
 	talk_client_hand_over(loan->talk, &ops, session);
 	talk_client_mark(loan->talk);
 	const struct relay_settings *settings = session->listener->settings;
-	int64_t within =
-		tx->step == STEP_COMPLETE ? settings->replay_within : settings->answer_within;
+	bool complete = tx->step == STEP_COMPLETE && tx->pending == 0;
+	int64_t within = complete ? settings->replay_within : settings->answer_within;
 	net_timer_set(
 		session_loop(session), &tx->patience, net_now(session_loop(session)) + within / 2);
 	attempt_pump(session);

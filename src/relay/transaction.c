@@ -33,10 +33,10 @@ static int64_t latest_begin(const struct session *session)
 {
 	const struct transaction *tx = &session->tx;
 	const struct relay_settings *settings = session->listener->settings;
-	if (tx->step == STEP_COMPLETE)
-		return tx->completed + settings->replay_within;
 	if (tx->pending > 0 && tx->answer_by.due != NEVER)
 		return tx->answer_by.due;
+	if (tx->step == STEP_COMPLETE)
+		return tx->completed + settings->replay_within;
 	return net_now(session_loop(session)) + settings->answer_within;
 }
 

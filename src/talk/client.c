@@ -48,6 +48,8 @@ static enum smtp_phase phase_at_end(const struct talk_client *talk)
 		return PHASE_CONNECT;
 	if (talk->asked > 0)
 		return smtp_client_waits_for(talk->smtp);
+	if (talk->stage == STAGE_GREET)
+		return talk->hello ? PHASE_EHLO : PHASE_BANNER; /* which was answered just now */
 	return talk->body_open ? PHASE_BODY : PHASE_MAIL;
 }
 

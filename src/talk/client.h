@@ -19,7 +19,7 @@ struct talk_client;
 /* How it ended. */
 struct talk_end {
 	enum talk_close why;
-	enum smtp_phase phase; /* what was outstanding; MAIL if nothing was */
+	enum smtp_phase phase; /* what was outstanding; MAIL if nothing was after the greeting */
 	enum smtp_fate fate;
 	bool answered;           /* some reply came in since talk_client_mark() */
 	struct smtp_reply reply; /* GREETING_REFUSED: banner's or EHLO's; valid during the call */

@@ -60,6 +60,7 @@ static void say_hello(struct talk_client *talk, const char *verb)
 {
 	struct buf line = {0};
 
+	talk->hello = true;
 	buf_addf(&line, "%s %s", verb, talk->hostname);
 	smtp_client_send(talk->smtp, PHASE_EHLO, buf_span(&line), 0);
 	buf_clear(&line);

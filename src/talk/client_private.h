@@ -35,7 +35,8 @@ struct talk_client {
 	const struct talk_client_times *times;
 
 	struct smtp_offer offer;
-	bool helo; /* EHLO was refused, HELO was said */
+	bool hello; /* EHLO was said */
+	bool helo;  /* EHLO was refused, HELO was said */
 	int64_t time_connect, time_greeting;
 	int64_t began; /* this connect, or from connected on the greeting; by sys_clock() */
 

@@ -300,7 +300,7 @@ static void check_banner(struct owner *owner, const char *banner, enum talk_clos
 {
 	call(owner);
 	raw_say(&owner->server, banner);
-	check_end(owner, why, PHASE_MAIL, FATE_UNSENT);
+	check_end(owner, why, PHASE_BANNER, FATE_UNSENT);
 	if (why == CLOSE_GREETING_REFUSED)
 		assert_string_equal(owner->end_reply, banner);
 	UNTIL(owner, raw_closed(&owner->server));

@@ -17,9 +17,13 @@
 #include <assert.h>
 #include <string.h>
 
+#include "board/logline.h"
+
 #define REFUSALS_MOST                                                                              \
 	5 /* Postfix slows a connection down from the 10th error on, over messages                 \
 	   */
+
+#define LINE_EVERY SECOND
 
 #define MAY(state) (1u << CONN_##state)
 
@@ -120,12 +124,38 @@ static void on_greeted(void *arg)
 		pool_lend_lost(lending, true, "it lacks an extension that the message needs");
 }
 
+/* A dead server fails as often as it is tried: a line a second says as much as all. */
+static void log_failure(const struct pool_conn *conn, const struct talk_end *end)
+{
+	struct pools *pools = pools_of(conn);
+	struct pool_server *server = conn->server;
+	struct log_line line;
+
+	if (pools_now(pools) < server->line_at)
+		return;
+	server->line_at = pools_now(pools) + LINE_EVERY;
+	log_begin(&line, &pools->line, sys_wall(net_sys(pools->world.loop)), LOG_EVENT_connection);
+	log_string(&line, LOG_pool, server->pool->name);
+	log_string(&line, LOG_server, server->name);
+	log_string(&line, LOG_phase, smtp_phase_name(end->phase));
+	log_string(&line, LOG_reason, talk_close_text(end->why));
+	log_string(&line, LOG_text, end->text);
+	if (end->reply.code != 0) {
+		buf_reset(&pools->reply);
+		buf_addf(&pools->reply, "%d ", end->reply.code);
+		smtp_reply_text(&end->reply, &pools->reply);
+		log_text(&line, LOG_reply, buf_span(&pools->reply));
+	}
+	log_end(&line, pools->world.board, pools->world.row);
+}
+
 static void opening_failed(struct pool_conn *conn, const struct talk_end *end)
 {
 	struct pool_server *server = conn->server;
 	struct lending *lending = conn->lending;
 	bool full = end->why == CLOSE_GREETING_REFUSED && smtp_reply_too_many(&end->reply);
 
+	log_failure(conn, end);
 	if (full) {
 		pool_server_refused_more(server);
 	} else {

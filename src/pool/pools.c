@@ -180,6 +180,8 @@ void pools_free(struct pools **poolsp)
 	for (unsigned i = 0; i < pools->pools; i++)
 		free(pools->pool[i].server);
 	free(pools->pool);
+	buf_clear(&pools->line);
+	buf_clear(&pools->reply);
 	free(pools->candidate);
 	free(pools->choice);
 	free(pools->rank);

@@ -49,6 +49,7 @@ struct pool_server {
 	unsigned failures; /* of connecting, in a row */
 	int64_t avoid_until;
 	int64_t full_until;
+	int64_t line_at; /* the log's next line about a failed connection not before */
 
 	/* An older waiter of another row leaves a free place alone: whose, and since when. */
 	uint64_t blocked_by;
@@ -103,6 +104,7 @@ struct pools {
 	struct choice *choice;
 	int64_t *rank;
 	struct survey survey;
+	struct buf line, reply; /* a log line is made here */
 
 	struct net_timer soon;
 	struct lendings due; /* their borrowers are to be told */

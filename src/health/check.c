@@ -4,8 +4,10 @@
  */
 #include "health/check.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "talk/client.h"
 
@@ -28,8 +30,10 @@ struct check {
 	void *arg;
 	struct talk_client *talk;  /* smtp */
 	struct net_stream *stream; /* tcp */
+	struct addr addr[BOARD_ADDRESSES];
+	unsigned addrs, addr_at; /* tcp: which is tried */
 	struct talk_client_times times;
-	struct net_timer timer; /* the whole check */
+	struct net_timer timer; /* the whole check; tcp: one address */
 	int64_t began;
 	unsigned step;
 	bool decided;
@@ -126,15 +130,30 @@ static const struct talk_client_ops smtp_ops = {
 
 /* ---- tcp ---- */
 
+static void try_address(struct check *check);
+
+/* One address that works is enough, as it is for mail. */
+static bool try_next(struct check *check, enum net_close how)
+{
+	net_close(&check->stream, how);
+	if (++check->addr_at >= check->addrs)
+		return false;
+	try_address(check);
+	return true;
+}
+
 static void on_connected(void *arg, int err)
 {
 	struct check *check = arg;
+	if (err && try_next(check, NET_CLOSE_NOW))
+		return;
 	decide(check, err ? HEALTH_FAILED : HEALTH_PASSED,
 		err ? REASON_CHECK_CONNECT : REASON_CHECK_PASSED);
 	if (err)
 		snprintf(check->finding.text, sizeof check->finding.text, "connect: %s",
 			sys_errno_text(err));
-	net_close(&check->stream, NET_CLOSE_NOW);
+	if (check->stream)
+		net_close(&check->stream, NET_CLOSE_NOW);
 	tell(check);
 }
 
@@ -151,11 +170,21 @@ static void on_broken(void *arg, int err)
 static const struct net_stream_ops tcp_ops = {
 	.connected = on_connected, .readable = on_nothing, .broken = on_broken};
 
+static void try_address(struct check *check)
+{
+	struct sys_endpoint endpoint = {.to = check->addr[check->addr_at]};
+	check->stream = net_connect(check->loop, &endpoint, &tcp_ops, check);
+	net_timer_set(check->loop, &check->timer,
+		net_now(check->loop) + check->settings->timeout / check->addrs);
+}
+
 /* ---- life ---- */
 
 static void on_timeout(void *arg)
 {
 	struct check *check = arg;
+	if (check->stream && try_next(check, NET_CLOSE_RESET))
+		return;
 	decide(check, HEALTH_FAILED, REASON_CHECK_TIMEOUT);
 	if (!check->finding.text[0])
 		snprintf(check->finding.text, sizeof check->finding.text, "no answer within %d ms",
@@ -171,6 +200,7 @@ struct check *check_new(struct net_loop *loop, const struct addr *addr, unsigned
 	void *arg)
 {
 	struct check *check = mem_new(sizeof *check);
+	assert(addr_count > 0 && addr_count <= BOARD_ADDRESSES);
 	check->loop = loop;
 	check->settings = settings;
 	check->done = done;
@@ -180,11 +210,14 @@ struct check *check_new(struct net_loop *loop, const struct addr *addr, unsigned
 	check->times = (struct talk_client_times){settings->timeout, settings->timeout,
 		settings->timeout, settings->timeout, settings->timeout, settings->timeout,
 		settings->timeout, settings->timeout, settings->timeout};
+	/* A silent address leaves time for the next one. */
+	check->times.connect = settings->timeout / addr_count;
 	net_timer_init(&check->timer, on_timeout, check);
 	net_timer_set(loop, &check->timer, check->began + settings->timeout);
 	if (settings->script == HEALTH_TCP) {
-		struct sys_endpoint endpoint = {.to = addr[0]};
-		check->stream = net_connect(loop, &endpoint, &tcp_ops, check);
+		memcpy(check->addr, addr, addr_count * sizeof *addr);
+		check->addrs = addr_count;
+		try_address(check);
 		return check;
 	}
 	struct talk_client_setup setup = {.addr = addr,

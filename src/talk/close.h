@@ -15,14 +15,9 @@
 	CLOSE(GREETING_REFUSED, "greeting refused") /* banner or EHLO answered by 4yz or 5yz */    \
 	CLOSE(POISONED, "protocol error of the server")                                            \
 	CLOSE(PROTOCOL, "protocol error of the client")                                            \
-	CLOSE(ERRORS, "too many errors")                                                           \
 	CLOSE(LIMIT, "limit reached")                                                              \
 	CLOSE(REFUSED_BODY, "message refused")                                                     \
-	CLOSE(DRAIN, "draining")                                                                   \
-	CLOSE(STALE, "closed while idle")                                                          \
-	CLOSE(IDLE, "idle")                                                                        \
-	CLOSE(RETIRED, "retired")   /* enough messages or refusals on it */                        \
-	CLOSE(GIVEN_UP, "given up") /* by us, in the middle of a transaction */
+	CLOSE(STALE, "closed while idle")
 
 enum talk_close {
 #define TALK_CLOSE_ID(id, text) CLOSE_##id,

@@ -49,7 +49,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 		"Transactions ended towards a server, our reply not yet written")                  \
 	METRIC(LISTENER, COUNTER, bytes_in, "bytes", "Body bytes received")                        \
 	METRIC(LISTENER, COUNTER, replays, "",                                                     \
-		"Attempts that replayed an envelope or a body on another server")                  \
+		"Attempts given up for another server, whether one was left or not")               \
 	METRIC(LISTENER, HISTOGRAM, time_envelope, "seconds",                                      \
 		"From MAIL to the last RCPT's reply")                                              \
 	METRIC(LISTENER, HISTOGRAM, time_total, "seconds", "From MAIL to the final reply")         \
@@ -77,7 +77,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	METRIC(SERVER, COUNTER, poisoned, "",                                                      \
 		"Connections closed because of a reply nobody asked for or one that is malformed") \
 	METRIC(SERVER, COUNTER, ambiguous, "", "Ended on this server, and no complete reply")      \
-	METRIC(SERVER, COUNTER, bytes_out, "bytes", "Body bytes handed to the kernel")             \
+	METRIC(SERVER, COUNTER, bytes_out, "bytes",                                                \
+		"Body bytes handed to a connection, held back ones too")                           \
 	METRIC(SERVER, COUNTER, checks, "", "Health checks made")                                  \
 	METRIC(SERVER, COUNTER, checks_failed, "", "Health checks that failed")                    \
 	METRIC(SERVER, COUNTER, transitions, "", "Changes of state")                               \

@@ -30,8 +30,8 @@ static const struct conf_directive rows[] = {
 		.example = "relay-to example.com .lists.example.com;"},
 	{"max-sessions", CONF_INT, offsetof(struct edge_settings, max_sessions), .fallback = "5000",
 		.min = 1, .max = 1000000,
-		.help = "Sessions open at once on this listener, over all workers; one more is "
-			"answered 421.",
+		.help = "Sessions open at once on this listener, over all workers, give or take "
+			"one a worker; one more is answered 421.",
 		.example = "max-sessions 2000;"},
 	{"max-sessions-per-client", CONF_INT,
 		offsetof(struct edge_settings, max_sessions_per_client), .fallback = "200",

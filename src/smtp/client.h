@@ -5,7 +5,7 @@
  *     owner: smtp_client_send(tag) ... --> out chain --> (stream) --> smtp_client_sent(n)
  *     bytes from the server --> smtp_client_next() --> REPLY{tag, phase}
  *
- * The client knows how far the message can have got: the *fate* (see DESIGN of the commit rule in
+ * The client knows how far the message can have got: the *fate* (see "The commit rule" in
  * docs/architecture.md).  It never lets the end of data be queued while a MAIL or RCPT reply is
  * outstanding (asserted).
  */

@@ -112,9 +112,10 @@ static void process(const json_t *line, struct buf *into)
 		part(into, &first, "by signal %lld", (long long)int_of(line, LOG_signal));
 	else if (has(line, LOG_status))
 		part(into, &first, "with status %lld", (long long)int_of(line, LOG_status));
-	if (int_of(line, LOG_ambiguous) > 0)
-		part(into, &first, "%lld transactions became ambiguous",
-			(long long)int_of(line, LOG_ambiguous));
+	json_int_t ambiguous = int_of(line, LOG_ambiguous);
+	if (ambiguous > 0)
+		part(into, &first, "%lld transaction%s became ambiguous", (long long)ambiguous,
+			ambiguous == 1 ? "" : "s");
 	buf_add_text(into, ")");
 	if (has(line, LOG_text))
 		buf_addf(into, ": %s", text_of(line, LOG_text));

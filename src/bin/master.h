@@ -54,6 +54,7 @@ struct generation {
 	int64_t drain_timeout;
 	int64_t stop_at, kill_at; /* NEVER: not leaving */
 	unsigned early_deaths;    /* while STARTING */
+	char last_end[64];        /* of one of its processes, in words: "worker by signal 9" */
 	struct child *children;   /* control first */
 	unsigned child_count;
 	bool known[BOARD_COLUMNS]; /* columns its processes use */

@@ -112,6 +112,18 @@ static void log_end_of(
 	log_end(&line, master->board, master->row);
 }
 
+static void note_end(struct child *child, int status)
+{
+	struct generation *generation = child->generation;
+	bool killed = WIFSIGNALED(status);
+	if (generation->phase != STARTING)
+		return;
+	generation->early_deaths++;
+	snprintf(generation->last_end, sizeof(generation->last_end), "%s %s %d",
+		role_name(child->role), killed ? "by signal" : "with status",
+		killed ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
 static struct child *child_of(struct master *master, pid_t pid)
 {
 	struct generation *generation;
@@ -140,8 +152,7 @@ static void bury(struct master *master, struct child *child, int status)
 	child->pid = 0;
 	unsigned ambiguous = board_bury(master->board, child->row, died(status));
 	log_end_of(master, child, pid, status, ambiguous);
-	if (child->generation->phase == STARTING)
-		child->generation->early_deaths++;
+	note_end(child, status);
 	if (is_replaced(master, child)) {
 		back_off(child, sys_now(master->sys));
 	} else {

@@ -220,8 +220,10 @@ static void become_current(struct master *master, struct generation *generation)
 	master_wake_all(master);
 }
 
-static void fail(struct master *master, struct generation *generation, const char *text)
+static void fail(
+	struct master *master, struct generation *generation, const char *why, const char *detail)
 {
+	struct err_text text;
 	int64_t now = sys_now(master->sys);
 	generation->phase = DRAINING;
 	generation->since = generation->stop_at = now;
@@ -231,7 +233,9 @@ static void fail(struct master *master, struct generation *generation, const cha
 	child_order(master, generation, ROW_WORKER, ORDER_STOP);
 	child_order(master, generation, ROW_CONTROL, ORDER_STOP);
 	retire_unwanted(master);
-	reload_ended(master, generation->number, false, text);
+	(void)err_set(&text, ERR_BROKEN, "generation %u did not start: %s%s%s", generation->number,
+		why, *detail ? ": " : "", detail);
+	reload_ended(master, generation->number, false, text.text);
 }
 
 static void start_turn(struct master *master, struct generation *generation)
@@ -239,9 +243,10 @@ static void start_turn(struct master *master, struct generation *generation)
 	if (all_ready(master, generation))
 		become_current(master, generation);
 	else if (generation->early_deaths >= EARLY_DEATHS_MAX)
-		fail(master, generation, "its processes die while starting");
+		fail(master, generation, "its processes end while starting", generation->last_end);
 	else if (sys_now(master->sys) - generation->since >= START_WITHIN)
-		fail(master, generation, "its processes were not ready within 30 s");
+		fail(master, generation, "its processes were not ready within 30 s",
+			generation->last_end);
 }
 
 /* ---- the end ---- */

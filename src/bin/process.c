@@ -119,6 +119,20 @@ static bool is_admin(const struct socket_bound *bound, const struct conf_addrs *
 	return false;
 }
 
+/* On standard error for a first start, in the log for a reload: the elder control writes it. */
+static void say_failure(struct process *process, const char *text)
+{
+	struct log_line line;
+	struct buf buf = {0};
+	fprintf(stderr, "mailweir: control: %s\n", text);
+	log_begin(&line, &buf, sys_wall(process->sys), LOG_EVENT_alarm);
+	log_string(&line, LOG_role, "control");
+	log_int(&line, LOG_generation, process->child->generation->number);
+	log_string(&line, LOG_text, text);
+	log_end(&line, process->master->board, process->child->row);
+	buf_clear(&buf);
+}
+
 static int run_control(struct process *process)
 {
 	const struct master *master = process->master;
@@ -154,7 +168,7 @@ static int run_control(struct process *process)
 			;
 		control_free(&process->control);
 	} else {
-		fprintf(stderr, "mailweir: control: %s\n", text.text);
+		say_failure(process, text.text);
 		status = EX_UNAVAILABLE;
 	}
 	free(listeners);

@@ -112,7 +112,7 @@ void attempt_pump(struct session *session)
 	/* A recipient that the client has just added waits for nothing else; the body waits for
 	 * all. */
 	if (ready && tx->pending == 0 && (attempt->body_begun || begin_body(session)) &&
-		tx->step == STEP_COMPLETE && !attempt->end_sent && session->talk) {
+		tx->step == STEP_COMPLETE && !attempt->end_sent && !session_gone(session)) {
 		attempt->end_sent = true;
 		attempt->ended = net_now(session_loop(session));
 		account_gap(session, true);

@@ -307,10 +307,8 @@ static void on_body_end(void *arg, unsigned slot, bool last, enum smtp_flaw flaw
 static void on_hangup(void *arg, enum talk_close why)
 {
 	struct session *session = arg;
-	/* The whole message came before the client closed its half, and it may still listen: what a
-	 * server has begun is brought to its verdict, after which the session is finished. */
-	if (session->tx.step == STEP_COMPLETE && session->tx.attempt.active)
-		return;
+	if (transaction_ended(session))
+		return; /* its verdict is awaited; transaction_verdict() finishes the session */
 	transaction_abandon(session, talk_close_text(why));
 	session_finish(session);
 }

@@ -305,28 +305,3 @@ def test_what_a_stop_cuts_off(weir):
             client.close()
         assert sorted(line["outcome"] for line in weir.lines("transaction")) \
             == ["abandoned", "abandoned", "ambiguous"]
-
-
-@pytest.mark.parametrize("kind", ("bdat", "data"))
-def test_a_half_closed_client_hears_the_verdict(stage, kind):
-    """Its FIN comes right behind the message; inside the message it means that there is none."""
-    scene = stage(kind)
-    octets = (MAIL + rcpt("u") + bdat()).encode()
-    for plan in ({}, {"rcpt": late(0.1)}, {"end": late(0.1)}, {"data": late(0.1)}):
-        for server in scene.servers:
-            server.accepted.clear()
-        scene.plan.clear()
-        scene.plan.update(plan)
-        with scene.weir.client(20).hello() as client:
-            client.send(octets)
-            client.sock.shutdown(socket.SHUT_WR)
-            assert [client.reply()[0] for _ in range(3)] == [250, 250, 250], plan
-            assert client.is_closed()
-        assert sum(len(server.accepted) for server in scene.servers) == 1
-    with scene.weir.client(20).hello() as client:
-        client.send(octets[:-1])
-        client.sock.shutdown(socket.SHUT_WR)
-        with pytest.raises(Gone):
-            for _ in range(3):
-                client.reply()
-    assert sum(len(server.accepted) for server in scene.servers) == 1

@@ -102,6 +102,14 @@ static bool begin_body(struct session *session)
 	return true;
 }
 
+/* The last chunk waits for the replies to all frames before it: a server that says one too many
+ * is found out now, and its surplus reply is not taken for the verdict. */
+static bool frames_answered(const struct attempt *attempt)
+{
+	bool chunking = talk_client_offer(attempt->loan->talk)->caps & SMTP_CAP_CHUNKING;
+	return !chunking || smtp_client_outstanding(attempt_smtp(attempt)) == 0;
+}
+
 void attempt_pump(struct session *session)
 {
 	struct transaction *tx = &session->tx;
@@ -111,8 +119,9 @@ void attempt_pump(struct session *session)
 	bool ready = pump_envelope(session);
 	/* A recipient that the client has just added waits for nothing else; the body waits for
 	 * all. */
-	if (ready && tx->pending == 0 && (attempt->body_begun || begin_body(session)) &&
-		tx->step == STEP_COMPLETE && !attempt->end_sent && !session_gone(session)) {
+	bool begun = ready && tx->pending == 0 && (attempt->body_begun || begin_body(session));
+	if (begun && tx->step == STEP_COMPLETE && !attempt->end_sent && !session_gone(session) &&
+		frames_answered(attempt)) {
 		attempt->end_sent = true;
 		attempt->ended = net_now(session_loop(session));
 		account_gap(session, true);

@@ -140,11 +140,6 @@ bool smtp_domain_valid(struct span domain)
 	return eat_domain(&rest, &whole) && rest.len == 0;
 }
 
-bool smtp_domain_is_literal(struct span domain)
-{
-	return domain.len > 0 && domain.at[0] == '[';
-}
-
 /* ---- local parts ---- */
 
 static bool eat_atom(struct span *rest)

@@ -36,7 +36,6 @@ bool smtp_local_reroutes(struct span local);
 /* A domain: letters, digits, hyphens, dots, or UTF-8 labels, no empty label; or an address
  * literal in brackets.  For EHLO names too. */
 bool smtp_domain_valid(struct span domain);
-bool smtp_domain_is_literal(struct span domain);
 
 /* One parameter of MAIL or RCPT ("SIZE=1000", "SMTPUTF8"): name and value; value.at NULL if none.
  * Eats one from the front of *rest (blanks first); false at the end; *bad_r on bad grammar. */

@@ -47,7 +47,7 @@ enum smtp_client_kind {
 /*
  * A 4yz or 5yz inside a DATA body, whose end was not queued yet, comes as REPLY with phase BODY:
  * stop, for the message is refused (the fate stays OPEN).  Nothing can be sent on the connection
- * after it; smtp_client_body_cancel() says so.
+ * after it.
  */
 struct smtp_client_event {
 	enum smtp_client_kind kind;
@@ -78,9 +78,6 @@ void smtp_client_send(
 void smtp_client_body_begin(struct smtp_client *client, bool chunking, unsigned tag);
 void smtp_client_body(struct smtp_client *client, struct chunk *chunk, size_t at, size_t len);
 void smtp_client_body_end(struct smtp_client *client);
-/* Give the message up (only with fate below ENDED).  True: the connection is at a command border
- * (BDAT frames complete) and a RSET was queued; false: it can only be closed. */
-bool smtp_client_body_cancel(struct smtp_client *client, unsigned tag);
 
 /* Body octets that were given but not yet moved to the out chain. */
 size_t smtp_client_held(const struct smtp_client *client);

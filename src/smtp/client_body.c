@@ -178,18 +178,6 @@ void smtp_client_body_end(struct smtp_client *client)
 	}
 }
 
-bool smtp_client_body_cancel(struct smtp_client *client, unsigned tag)
-{
-	assert(smtp_client_fate(client) != FATE_ENDED);
-	chain_clear(&client->held);
-	/* Inside DATA, or with the last frame queued, there is no way back to a command. */
-	if (client->form != FORM_NONE && client->form != FORM_BDAT && client->form != FORM_LOST)
-		return false;
-	client->form = FORM_NONE;
-	smtp_client_send(client, PHASE_RSET, SPAN("RSET"), tag);
-	return true;
-}
-
 size_t smtp_client_held(const struct smtp_client *client)
 {
 	return client->held.len;

@@ -204,8 +204,3 @@ bool smtp_server_quitting(const struct smtp_server *server)
 {
 	return server->quitting;
 }
-
-bool smtp_server_esmtp(const struct smtp_server *server)
-{
-	return server->esmtp;
-}

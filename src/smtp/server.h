@@ -151,6 +151,5 @@ bool smtp_server_between(const struct smtp_server *server);
 bool smtp_server_in_body(const struct smtp_server *server);
 bool smtp_server_quitting(
 	const struct smtp_server *server); /* QUIT, 421 or BROKEN: close after sending */
-bool smtp_server_esmtp(const struct smtp_server *server); /* greeted by EHLO */
 
 #endif

@@ -71,7 +71,7 @@ struct smtp_server {
 	uint16_t round;       /* counts transactions, so that a late reply finds only its own */
 	uint8_t order, mode;  /* enum smtp_order, smtp_mode */
 	uint8_t wait;         /* enum smtp_wait */
-	bool esmtp, greeted;
+	bool greeted;
 	bool smtputf8; /* said at MAIL */
 	bool chunk_last;
 	bool flaw_told;

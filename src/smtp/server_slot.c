@@ -151,12 +151,11 @@ static void void_behind(struct smtp_server *server, unsigned index)
 	}
 }
 
-static void greet(struct smtp_server *server, bool good, enum smtp_verb verb)
+static void greet(struct smtp_server *server, bool good)
 {
 	if (!good)
 		return;
 	server->greeted = true;
-	server->esmtp = verb == VERB_EHLO;
 	smtp_order_reset(server);
 }
 
@@ -175,7 +174,7 @@ static void move_order(struct smtp_server *server, unsigned index, uint16_t code
 	switch (slot->verb) {
 	case VERB_EHLO:
 	case VERB_HELO:
-		greet(server, good, slot->verb);
+		greet(server, good);
 		break;
 	case VERB_MAIL:
 		if (!good)

@@ -367,7 +367,6 @@ static void test_item_31_refused_inside_the_body(void **state)
 		smtp_client_body_end(line.client);
 		sends(&line, "");
 		assert_int_equal(smtp_client_fate(line.client), FATE_OPEN);
-		assert_false(smtp_client_body_cancel(line.client, 5));
 		assert_int_equal(smtp_client_outstanding(line.client), 0);
 		poisons(&line, replies[i]);
 		line_close(&line);
@@ -517,7 +516,7 @@ static void test_data_refused(void **state)
 		assert_int_equal(smtp_client_fate(line.client), FATE_UNSENT);
 		assert_int_equal(smtp_client_outstanding(line.client), 0);
 		/* At a command border, so the connection can be used again. */
-		assert_true(smtp_client_body_cancel(line.client, 5));
+		smtp_client_send(line.client, PHASE_RSET, SPAN("RSET"), 5);
 		sends(&line, "RSET\r\n");
 		answers(&line, "250 Ok\r\n", PHASE_RSET, 5);
 		envelope(&line);
@@ -605,51 +604,6 @@ static void test_frames(void **state)
 		buf_clear(&got);
 		buf_clear(&lines);
 	}
-}
-
-static void test_cancel(void **state)
-{
-	struct buf large = {0};
-	struct line line;
-
-	(void)state;
-	while (large.len < 70000)
-		buf_add_text(&large, "x");
-	/* Before the body, and between frames: RSET. */
-	open_to_the_body(&line);
-	assert_true(smtp_client_body_cancel(line.client, 7));
-	sends(&line, "RSET\r\n");
-	answers(&line, "250 Ok\r\n", PHASE_RSET, 7);
-	envelope(&line);
-	smtp_client_body_begin(line.client, true, 4);
-	body(&line, buf_span(&large), 9000);
-	take(&line, 40000);
-	assert_int_equal(smtp_client_fate(line.client), FATE_OPEN);
-	assert_true(smtp_client_body_cancel(line.client, 7));
-	assert_int_equal(smtp_client_held(line.client), 0);
-	take_all(&line);
-	assert_int_equal(line.wire.len, strlen("BDAT 65536\r\n") + 65536 + strlen("RSET\r\n"));
-	answers(&line, "250 Ok\r\n", PHASE_BODY, 4);
-	answers(&line, "250 Ok\r\n", PHASE_RSET, 7);
-	buf_reset(&line.wire);
-	envelope(&line);
-	assert_int_equal(smtp_client_fate(line.client), FATE_UNSENT);
-	line_close(&line);
-	/* Waiting for 354, inside DATA, and with the end queued there is no way back. */
-	for (int i = 0; i < 4; i++) {
-		open_to_the_body(&line);
-		smtp_client_body_begin(line.client, i == 3, 4);
-		if (i > 0 && i < 3) {
-			take_all(&line);
-			answers(&line, "354 go\r\n", PHASE_DATA, 4);
-		}
-		body(&line, SPAN("x"), 1);
-		if (i > 1)
-			smtp_client_body_end(line.client);
-		assert_false(smtp_client_body_cancel(line.client, 7));
-		line_close(&line);
-	}
-	buf_clear(&large);
 }
 
 static void test_idle_holds_no_chunk(void **state)
@@ -804,7 +758,6 @@ int main(void)
 		cmocka_unit_test(test_item_10_chunks_become_data),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_frames),
-		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_idle_holds_no_chunk),
 		cmocka_unit_test(test_both_sides),
 	};

@@ -90,12 +90,12 @@ static int64_t rank_of(
 		survey->tried++;
 		return NO_RANK;
 	}
-	if (has_failed(lending, server)) {
-		survey->failed++;
-		return NO_RANK;
-	}
 	if ((want->needs || want->size) && pool_server_lacks(server, want->needs, want->size)) {
 		survey->lacking++;
+		return NO_RANK;
+	}
+	if (has_failed(lending, server)) {
+		survey->failed++;
 		return NO_RANK;
 	}
 	return level * TIERS + server->settings->tier;

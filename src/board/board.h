@@ -25,7 +25,7 @@
 
 #define BOARD_ROWS    64
 #define BOARD_COLUMNS 1024
-#define BOARD_NAME    96            /* with the NUL: "pool/server"; longer is a config error */
+#define BOARD_NAME    96             /* with the NUL: "pool/server"; longer is a config error */
 #define BOARD_RING    (1024u * 1024) /* bytes of log ring per row */
 
 struct board;

@@ -105,7 +105,8 @@ static void complain_of_missing(
 	else
 		conf_report_hint(conf->report, "expected, for example: %s", entry->row->example);
 	block->flags |= CONF_BLOCK_DIRTY;
-	for (struct conf_block *each = above ? block->parent->first : NULL; each; each = each->next) {
+	for (struct conf_block *each = above ? block->parent->first : NULL; each;
+		each = each->next) {
 		if (each->is == block->is)
 			each->flags |= CONF_BLOCK_DIRTY;
 	}

@@ -28,22 +28,25 @@ void net_on_wake(struct net_loop *loop, void (*woken)(void *arg), void *arg);
 
 /* ---- timers: embedded, lazy (moving one later costs nothing) ---- */
 struct net_timer {
-	int64_t due;   /* NEVER when not set */
+	int64_t due;    /* NEVER when not set */
 	int64_t queued; /* its key in the heap; private */
 	unsigned index; /* private */
 	void (*fire)(void *arg);
 	void *arg;
 };
 void net_timer_init(struct net_timer *timer, void (*fire)(void *arg), void *arg);
-void net_timer_set(struct net_loop *loop, struct net_timer *timer, int64_t due); /* fires once, at or after due */
+void net_timer_set(struct net_loop *loop, struct net_timer *timer,
+	int64_t due); /* fires once, at or after due */
 void net_timer_clear(struct net_loop *loop, struct net_timer *timer);
 
 /* ---- listening ---- */
 struct net_listener;
-typedef void net_accept_fn(void *arg, struct sys_sock *sock, const struct addr *peer, const struct addr *local);
+typedef void net_accept_fn(
+	void *arg, struct sys_sock *sock, const struct addr *peer, const struct addr *local);
 /* Poll listening socket `index` of the process; accepts in batches.  NULL: no such socket.
  * The receiver owns `sock`: net_adopt() it or sys_close() it. */
-struct net_listener *net_listen(struct net_loop *loop, int index, net_accept_fn *accepted, void *arg);
+struct net_listener *net_listen(
+	struct net_loop *loop, int index, net_accept_fn *accepted, void *arg);
 void net_listener_close(struct net_listener **listener); /* stops polling; the socket stays open */
 
 /* ---- streams ---- */
@@ -71,14 +74,15 @@ struct net_stream_ops {
 /* Begin to connect; connected() follows, also when it fails at once. */
 struct net_stream *net_connect(struct net_loop *loop, const struct sys_endpoint *endpoint,
 	const struct net_stream_ops *ops, void *arg);
-struct net_stream *net_adopt(struct net_loop *loop, struct sys_sock *sock,
-	const struct net_stream_ops *ops, void *arg);
+struct net_stream *net_adopt(
+	struct net_loop *loop, struct sys_sock *sock, const struct net_stream_ops *ops, void *arg);
 /* A new owner.  It hears again what holds: that there is something to read, or a hangup; what is
  * still unsent counts as its own. */
 void net_stream_hand_over(struct net_stream *stream, const struct net_stream_ops *ops, void *arg);
 
-/* Append received bytes to `into` (which has room); also while paused.  IO_OK: into->len grew.  IO_EOF: the peer's
- * FIN, everything before it was read.  IO_FAILED: reset; *err_r (may be NULL). */
+/* Append received bytes to `into` (which has room); also while paused.  IO_OK: into->len grew.
+ * IO_EOF: the peer's FIN, everything before it was read.  IO_FAILED: reset; *err_r (may be NULL).
+ */
 enum io net_read(struct net_stream *stream, struct chunk *into, int *err_r);
 /* While paused readable() does not come; bytes wait in the kernel and the peer is held back. */
 void net_pause(struct net_stream *stream, bool paused);
@@ -88,7 +92,8 @@ void net_push(struct net_stream *stream, struct chain *chain); /* empties `chain
 void net_push_copy(struct net_stream *stream, const void *bytes, size_t len);
 /* Flush now, where a later moment in the turn would be too late. */
 void net_flush(struct net_stream *stream);
-size_t net_unsent(const struct net_stream *stream); /* above NET_HIGH: stop producing until drained() */
+size_t net_unsent(
+	const struct net_stream *stream); /* above NET_HIGH: stop producing until drained() */
 #define NET_HIGH (256u * 1024)
 #define NET_LOW  (64u * 1024)
 

@@ -50,7 +50,8 @@ unsigned pools_open(const struct pools *pools);
 /* ---- what the master does before it forks ---- */
 /* Allocate the columns of all pools and servers ("pool/server"), publish literal addresses.
  * ERR_FULL when the board has no column left.  known[column] is set for each. */
-enum err pool_columns(struct board *board, const struct conf *conf, bool *known, struct err_text *text) MUST_USE;
+enum err pool_columns(
+	struct board *board, const struct conf *conf, bool *known, struct err_text *text) MUST_USE;
 
 /* ---- lending ---- */
 
@@ -61,12 +62,13 @@ struct pool_tried { /* servers that a transaction must not be offered to again *
 };
 
 struct pool_want {
-	uint32_t needs;  /* SMTP_CAP_ bits the message needs */
-	uint64_t size;   /* declared size, 0 if unknown: a server whose SIZE is smaller is passed over */
-	uint64_t key;    /* for balance hash: hash of the field's value */
+	uint32_t needs; /* SMTP_CAP_ bits the message needs */
+	uint64_t size; /* declared size, 0 if unknown: a server whose SIZE is smaller is passed over
+			*/
+	uint64_t key;  /* for balance hash: hash of the field's value */
 	const struct pool_tried *tried; /* looked at during the call and until ready() */
-	bool fresh;      /* a new connection only: reused ones were found dead */
-	int64_t deadline; /* ready(ERR_TIMEOUT) at this moment at the latest */
+	bool fresh;                     /* a new connection only: reused ones were found dead */
+	int64_t deadline;               /* ready(ERR_TIMEOUT) at this moment at the latest */
 };
 
 struct pool_loan {
@@ -76,8 +78,8 @@ struct pool_loan {
 	const char *server_name; /* "mta1" */
 	const char *pool_name;
 	struct talk_client *talk; /* NULL until ready */
-	bool reused;    /* the connection has carried a transaction before */
-	bool must_reset; /* begin with RSET: its last transaction was not finished */
+	bool reused;              /* the connection has carried a transaction before */
+	bool must_reset;          /* begin with RSET: its last transaction was not finished */
 	char why[96];   /* why this server, for the log: "least-transactions: live 3/100, of 3" */
 	int64_t waited; /* microseconds from pool_lend() to ready */
 };
@@ -92,7 +94,8 @@ struct pool_loan {
 typedef void pool_ready_fn(void *arg, enum err err, struct pool_loan *loan, const char *text);
 
 /* Never calls back inside the call.  The handle may be given back before ready() to cancel. */
-struct pool_loan *pool_lend(struct pool *pool, const struct pool_want *want, pool_ready_fn *ready, void *arg);
+struct pool_loan *pool_lend(
+	struct pool *pool, const struct pool_want *want, pool_ready_fn *ready, void *arg);
 
 enum pool_return {
 	POOL_REUSE, /* clean, or to be cleaned by RSET (loan->must_reset set by the borrower) */
@@ -107,16 +110,16 @@ void pool_give_back(struct pool_loan **loan, enum pool_return how);
 /* What became of a transaction on the loan, before giving it back: feeds the outlier detection,
  * `latency`, retirement and the counters of the server's column. */
 enum pool_outcome {
-	POOL_ACCEPTED,     /* 2yz at the end of data */
-	POOL_REFUSED,      /* a 4yz or 5yz about message or recipient: not the server's fault */
-	POOL_OWN_TROUBLE,  /* a reply about the server itself */
-	POOL_OUR_CONDUCT,  /* a reply about our own conduct: alarm */
-	POOL_TOO_MANY,     /* 421 too many connections from you */
-	POOL_BROKE,        /* the connection broke */
+	POOL_ACCEPTED,    /* 2yz at the end of data */
+	POOL_REFUSED,     /* a 4yz or 5yz about message or recipient: not the server's fault */
+	POOL_OWN_TROUBLE, /* a reply about the server itself */
+	POOL_OUR_CONDUCT, /* a reply about our own conduct: alarm */
+	POOL_TOO_MANY,    /* 421 too many connections from you */
+	POOL_BROKE,       /* the connection broke */
 	POOL_TIMED_OUT,
 	POOL_POISONED,
-	POOL_STALE,        /* a reused connection that had been closed meanwhile */
-	POOL_ABANDONED,    /* the client gave up */
+	POOL_STALE,     /* a reused connection that had been closed meanwhile */
+	POOL_ABANDONED, /* the client gave up */
 };
 void pool_note(struct pool_loan *loan, enum pool_outcome outcome, int64_t took);
 

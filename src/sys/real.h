@@ -8,14 +8,16 @@
 #include "sys/sys.h"
 
 struct sys_real_setup {
-	const int *listeners; /* bound, listening, non-blocking sockets; borrowed for the process's life */
+	const int *listeners; /* bound, listening, non-blocking sockets; borrowed for the process's
+				 life */
 	int listener_count;
 	const int *wakes; /* one eventfd per board row, shared by all processes; NULL: no wakes */
 	int wake_count;
-	int row; /* whose wake is ours; -1: none */
+	int row;                /* whose wake is ours; -1: none */
 	const char *hosts;      /* a hosts file; NULL: /etc/hosts */
 	int64_t resolve_within; /* the longest that a name takes; 0: 10 s */
-	const char *nameserver; /* "192.0.2.53" or "192.0.2.53@5353"; NULL: those of /etc/resolv.conf */
+	const char *
+		nameserver; /* "192.0.2.53" or "192.0.2.53@5353"; NULL: those of /etc/resolv.conf */
 };
 
 struct sys *sys_real_new(const struct sys_real_setup *setup) __attribute__((returns_nonnull));
@@ -25,7 +27,8 @@ void sys_real_free(struct sys **sys);
 
 /* Bind and listen (TCP with SO_REUSEPORT, or a unix socket: a stale one is replaced, mode 0660).
  * Returns the descriptor, or -1 and words.  `port_r` may be NULL. */
-int sys_real_listen(const struct addr *addr, bool reuse_port, uint16_t *port_r, struct err_text *text);
+int sys_real_listen(
+	const struct addr *addr, bool reuse_port, uint16_t *port_r, struct err_text *text);
 /* Raise RLIMIT_NOFILE as far as allowed; returns the limit. */
 unsigned sys_real_raise_descriptors(void);
 

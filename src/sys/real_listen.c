@@ -24,8 +24,9 @@ static bool tcp_bind(int fd, const struct addr *addr, bool reuse_port)
 {
 	struct sockaddr_storage at;
 	socklen_t len = real_addr_out(addr, &at);
-	/* TCP_NODELAY is inherited by what is accepted, also by what connects before anybody accepts:
-	 * a reply behind an unacknowledged one would wait 40 ms for the peer's delayed ACK. */
+	/* TCP_NODELAY is inherited by what is accepted, also by what connects before anybody
+	 * accepts: a reply behind an unacknowledged one would wait 40 ms for the peer's delayed
+	 * ACK. */
 	return option_on(fd, SOL_SOCKET, SO_REUSEADDR) && option_on(fd, IPPROTO_TCP, TCP_NODELAY) &&
 	       (!reuse_port || option_on(fd, SOL_SOCKET, SO_REUSEPORT)) &&
 	       (addr->family != ADDR_IP6 || option_on(fd, IPPROTO_IPV6, IPV6_V6ONLY)) &&

@@ -26,8 +26,8 @@ struct sys_sock;
 enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FAILED };
 
 /* ---- time, chance ---- */
-int64_t sys_now(struct sys *sys);  /* monotonic; constant between two sys_wait() */
-int64_t sys_wall(struct sys *sys); /* microseconds since 1970; constant likewise */
+int64_t sys_now(struct sys *sys);   /* monotonic; constant between two sys_wait() */
+int64_t sys_wall(struct sys *sys);  /* microseconds since 1970; constant likewise */
 int64_t sys_clock(struct sys *sys); /* monotonic, read afresh: for measuring within a turn */
 void sys_random(struct sys *sys, void *bytes, size_t len); /* good enough for keys */
 
@@ -36,7 +36,7 @@ enum { SYS_READ = 1, SYS_WRITE = 2, SYS_HANGUP = 4 };
 struct sys_event {
 	void *owner;    /* what sys_sock_own() was told */
 	unsigned ready; /* SYS_READ: data, a connection to accept, or the peer's FIN;
-	                   SYS_HANGUP: the peer has closed at least its half (RDHUP) */
+			   SYS_HANGUP: the peer has closed at least its half (RDHUP) */
 };
 /* Wait until an event, a wake, or `until` (NEVER allowed).  Before it returns it has called the
  * functions of finished jobs, answers of the resolver, and watches.  Returns the number of
@@ -64,19 +64,22 @@ enum io sys_accept(struct sys_sock *listener, void *owner, struct sys_sock **soc
 	struct addr *peer_r, struct addr *local_r, int *errno_r);
 void sys_sock_own(struct sys_sock *sock, void *owner);
 enum io sys_recv(struct sys_sock *sock, void *bytes, size_t room, size_t *got_r, int *errno_r);
-enum io sys_sendv(struct sys_sock *sock, const struct iovec *iov, int count, size_t *sent_r, int *errno_r);
+enum io sys_sendv(
+	struct sys_sock *sock, const struct iovec *iov, int count, size_t *sent_r, int *errno_r);
 void sys_shutdown(struct sys_sock *sock); /* our half; what was sent is still delivered */
 /* Sets *sock to NULL.  `reset` sends RST instead of FIN.  No event of it comes after. */
 void sys_close(struct sys_sock **sock, bool reset);
-const char *sys_errno_text(int number); /* "Connection refused" */
+const char *sys_errno_text(int number);            /* "Connection refused" */
 unsigned sys_sockets(const struct sys *sys);       /* open ones of this process */
 unsigned sys_sockets_limit(const struct sys *sys); /* how many it may hold */
 
 /* ---- files: blocking; at the start of a process, or inside a job ---- */
 /* The whole file, at most `max` bytes. */
-enum err sys_file_read(const char *path, size_t max, struct buf *into, struct err_text *text) MUST_USE;
+enum err sys_file_read(
+	const char *path, size_t max, struct buf *into, struct err_text *text) MUST_USE;
 /* Replace the file as one step (temporary file beside it, fsync, rename). */
-enum err sys_file_replace(const char *path, struct span bytes, unsigned mode, struct err_text *text) MUST_USE;
+enum err sys_file_replace(
+	const char *path, struct span bytes, unsigned mode, struct err_text *text) MUST_USE;
 /* Append whole lines and keep open; a torn last line of before is ended first.
  * The result: handle >= 0, or -1 with *text.  "-" is standard output, "stderr" the other. */
 int sys_file_append_open(const char *path, struct err_text *text);
@@ -89,12 +92,14 @@ bool sys_file_is_terminal(int handle);
 enum sys_queue { SYS_QUEUE_LOG, SYS_QUEUE_STATE, SYS_QUEUES };
 typedef void sys_work_fn(void *arg);
 typedef void sys_done_fn(void *arg);
-void sys_job(struct sys *sys, enum sys_queue queue, sys_work_fn *work, sys_done_fn *done, void *arg);
+void sys_job(
+	struct sys *sys, enum sys_queue queue, sys_work_fn *work, sys_done_fn *done, void *arg);
 
 /* ---- names ---- */
 struct sys_answer {
-	enum err err; /* ERR_OK, ERR_MISSING (no such name or no address), ERR_TIMEOUT, ERR_BROKEN */
-	int64_t ttl;  /* microseconds */
+	enum err
+		err; /* ERR_OK, ERR_MISSING (no such name or no address), ERR_TIMEOUT, ERR_BROKEN */
+	int64_t ttl; /* microseconds */
 	unsigned count;
 	struct addr addr[16]; /* without port */
 };
@@ -107,7 +112,8 @@ void sys_resolve(struct sys *sys, const char *name, sys_answer_fn *answered, voi
 typedef void sys_watch_fn(void *arg);
 void sys_watch(struct sys *sys, int fd, sys_watch_fn *ready, void *arg); /* level-triggered, read */
 void sys_unwatch(struct sys *sys, int fd);
-/* Whether the other end of a connected unix socket is root or runs as our own user (SO_PEERCRED). */
+/* Whether the other end of a connected unix socket is root or runs as our own user (SO_PEERCRED).
+ */
 bool sys_peer_is_ours(int fd);
 
 #endif

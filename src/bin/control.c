@@ -13,8 +13,8 @@
 #include "health/health.h"
 #include "net/net.h"
 
-#define TICK_BUSY (20 * MSEC) /* while lines come */
-#define TICK_IDLE (200 * MSEC)
+#define TICK_BUSY (20 * MSEC)  /* while lines come */
+#define TICK_IDLE (100 * MSEC) /* a burst must not fill a ring meanwhile */
 
 struct control {
 	struct control_setup setup;

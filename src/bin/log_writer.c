@@ -17,7 +17,8 @@
 
 #include "bin/log_text.h"
 
-enum { RING_SHARE = 64 * 1024 }; /* of one row in one batch: a busy one can't hold up the others */
+/* Of one row in one batch: a busy one can't hold up the others. */
+enum { RING_SHARE = BOARD_RING / 2 };
 
 struct log_writer {
 	struct sys *sys;

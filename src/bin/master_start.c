@@ -29,14 +29,19 @@ static unsigned processors(void)
 	return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : (unsigned)CPU_COUNT(&set);
 }
 
+static void dispose(struct generation *generation)
+{
+	config_free(&generation->config);
+	free(generation->children);
+	free(generation);
+}
+
 void generation_free(struct generation **generationp)
 {
 	struct generation *generation = *generationp;
 	*generationp = NULL;
 	LIST_REMOVE(generation, next);
-	config_free(&generation->config);
-	free(generation->children);
-	free(generation);
+	dispose(generation);
 }
 
 /* ---- sockets ---- */
@@ -165,9 +170,10 @@ enum err generation_start(struct master *master, struct config *config, struct e
 		err = take_rows(master, generation, text);
 	if (err) {
 		give_rows(master, generation);
-		generation_free(&generation);
+		LIST_REMOVE(generation, next);
 		forget_columns(master);
 		retire_unwanted(master);
+		dispose(generation);
 		return err;
 	}
 	FOREACH_CHILD(child, generation)
@@ -295,8 +301,9 @@ static void drain_turn(struct master *master, struct generation *generation)
 	if (child_any(generation, false))
 		return;
 	no_more_replacements(master, generation, ROW_CONTROL);
-	generation_free(&generation);
+	LIST_REMOVE(generation, next);
 	forget_columns(master);
+	dispose(generation);
 }
 
 void generation_turn(struct master *master)

@@ -43,6 +43,8 @@ struct worker {
 	struct net_timer tick;
 	int64_t current_since; /* when our generation was seen to be the current one; 0: not yet */
 	int64_t quit_since;    /* when the last session had ended while draining; 0: not yet */
+	int *pool_columns;     /* of our config's pools */
+	unsigned pool_count;
 	uint64_t turns;
 	struct silence master;
 	bool listening, draining, leaving;
@@ -169,11 +171,19 @@ static int64_t pace(const struct worker *worker)
 	return on_its_way || somebody_waits(worker->setup.board) ? TICK_BUSY : TICK_IDLE;
 }
 
-/* Pull the next tick nearer if it should come sooner than it would. */
+/* Somebody of ours began to wait in this turn: the tick must be the quick one from now on.  Asked
+ * after every turn, so it looks at own cells only; for others' sake we are woken. */
 static void hurry(struct worker *worker)
 {
-	int64_t due = net_now(worker->loop) + pace(worker);
-	if (due < worker->tick.due)
+	const struct worker_setup *setup = &worker->setup;
+	int64_t due = net_now(worker->loop) + TICK_BUSY;
+	bool wanted = worker->draining;
+	if (worker->tick.due <= due)
+		return;
+	for (unsigned i = 0; i < worker->pool_count && !wanted; i++)
+		wanted = board_cell(setup->board, setup->row, worker->pool_columns[i],
+				 M_POOL_waiting) > 0;
+	if (wanted)
 		net_timer_set(worker->loop, &worker->tick, due);
 }
 
@@ -243,6 +253,15 @@ static void listeners_add(struct worker *worker)
 	}
 }
 
+static void pools_note(struct worker *worker)
+{
+	const struct conf_block *root = conf_root(worker->setup.conf);
+	worker->pool_columns = mem_new(sizeof(int) * (conf_count(root, "pool") + 1));
+	CONF_EACH(pool, root, "pool")
+	worker->pool_columns[worker->pool_count++] =
+		pool_column(pools_find(worker->pools, pool->name));
+}
+
 struct worker *worker_new(const struct worker_setup *setup)
 {
 	struct worker *worker = mem_new(sizeof(*worker));
@@ -268,6 +287,7 @@ struct worker *worker_new(const struct worker_setup *setup)
 		.hostname = setup->hostname,
 		.seed = seeds[1],
 	});
+	pools_note(worker);
 	listeners_add(worker);
 	net_on_wake(worker->loop, woken, worker);
 	net_timer_init(&worker->tick, tick, worker);
@@ -287,6 +307,7 @@ void worker_free(struct worker **workerp)
 	relay_free(&worker->relay);
 	pools_free(&worker->pools);
 	net_loop_free(&worker->loop);
+	free(worker->pool_columns);
 	free(worker->listeners);
 	free(worker);
 }

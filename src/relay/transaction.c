@@ -296,6 +296,7 @@ void transaction_no_server(struct session *session, enum err err, const char *te
 		refuse_for(session, err, &reply);
 	if (tx->step == STEP_COMPLETE || tx->step == STEP_BODY) {
 		keep_verdict(session, &reply);
+		tx->own = !use_last;
 		tx->reason = "no server";
 	}
 	/* Chunks, and the end of data, may wait for the recipients' verdicts. */

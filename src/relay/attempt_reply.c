@@ -38,6 +38,7 @@ static void on_rcpt_reply(struct session *session, const struct commit_row *row,
 	struct recipient *recipient, const struct smtp_reply *reply)
 {
 	struct attempt *attempt = &session->tx.attempt;
+	assert(recipient);
 	attempt->unanswered--;
 	if (row->action == COMMIT_ACCEPT) {
 		attempt->accepted++;

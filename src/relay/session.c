@@ -131,8 +131,7 @@ static bool check_limits(struct session *session)
 
 /* ---- verbs ---- */
 
-/* What all pools that this listener can send to have in common; see DESIGN of EHLO in
- * docs/architecture.md. */
+/* What all pools that this listener can send to have in common (docs/architecture.md, EHLO). */
 static struct smtp_offer listener_offer(const struct listener *listener)
 {
 	uint32_t ours = SMTP_CAP_PIPELINING | SMTP_CAP_SIZE | SMTP_CAP_CHUNKING | SMTP_CAP_HELP |

@@ -12,23 +12,32 @@
 #define TTL_MAX (1 * HOUR)
 #define RETRY   (5 * SECOND)
 
-/* The alarm is repeated at each answer that fails; the change of state, if it is one, is said once.
- */
-static void failed(struct health_server *server, const struct sys_answer *answer)
+#define ALARM_EVERY (10 * MINUTE)
+
+static void alarm_about(struct health_server *server, const char *text)
 {
-	struct addr addr[BOARD_ADDRESSES];
 	struct health *health = server->health;
 	struct log_line line;
-	char text[400];
-	snprintf(text, sizeof text, "the name %s can't be looked up: %s", server->host,
-		err_name(answer->err));
+	int64_t now = net_now(health->world.loop);
+	if (now < server->name_alarm)
+		return;
+	server->name_alarm = now + ALARM_EVERY;
 	log_begin(&line, &health->line, sys_wall(net_sys(health->world.loop)), LOG_EVENT_alarm);
 	log_string(&line, LOG_pool, server->pool_name);
 	log_string(&line, LOG_server, server->name);
 	log_string(&line, LOG_reason, server_reason_name(REASON_NO_ADDRESS));
 	log_string(&line, LOG_text, text);
 	log_end(&line, health->world.board, health->world.row);
-	if (board_addresses_of(health->world.board, server->column, addr) == 0)
+}
+
+static void failed(struct health_server *server, const struct sys_answer *answer)
+{
+	struct addr addr[BOARD_ADDRESSES];
+	char text[400];
+	snprintf(text, sizeof text, "the name %s can't be looked up: %s", server->host,
+		err_name(answer->err));
+	alarm_about(server, text);
+	if (board_addresses_of(server->health->world.board, server->column, addr) == 0)
 		verdict_nameless(server, text);
 }
 

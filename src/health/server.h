@@ -33,6 +33,7 @@ struct health_server {
 	struct check *check;
 	struct net_timer check_timer, name_timer;
 	bool resolving;
+	int64_t name_alarm;     /* not before then again */
 	int64_t passed, failed; /* checks in a row */
 	struct signs signs;
 

@@ -284,6 +284,15 @@ def test_a_second_sigterm_stops_at_once(weir):
     assert time.monotonic() - begun < 7
 
 
+def test_nobody_outstays_the_drain_timeout(weir):
+    weir.write(drain="1s")
+    weir.start()
+    session = weir.connect()
+    session.write(b"NOO")
+    weir.process.send_signal(signal.SIGTERM)
+    assert weir.process.wait(10) == 0
+
+
 def test_sigterm_to_one_worker_drains_it_alone(weir):
     weir.start()
     victim = min(weir.pids("worker"))

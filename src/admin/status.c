@@ -28,14 +28,14 @@ static void add_processes(const struct board *board, int64_t now, struct json *j
 		if (role == ROW_FREE)
 			continue;
 		json_open(json, NULL, '{');
-		json_int(json, "row", row);
-		json_string(json, "role", role_word[role]);
-		json_int(json, "pid", board_pid_of(board, row));
-		json_int(json, "generation", board_row_generation(board, row));
-		json_int(json, "index", board_row_index(board, row));
-		json_bool(json, "ready", board_is_ready(board, row));
-		json_bool(json, "draining", board_row_ordered(board, row) != ORDER_RUN);
-		json_bool(json, "alive", is_alive(board, row, now));
+		json_put_int(json, "row", row);
+		json_put_string(json, "role", role_word[role]);
+		json_put_int(json, "pid", board_pid_of(board, row));
+		json_put_int(json, "generation", board_row_generation(board, row));
+		json_put_int(json, "index", board_row_index(board, row));
+		json_put_bool(json, "ready", board_is_ready(board, row));
+		json_put_bool(json, "draining", board_row_ordered(board, row) != ORDER_RUN);
+		json_put_bool(json, "alive", is_alive(board, row, now));
 		json_close(json, '}');
 	}
 	json_close(json, ']');
@@ -48,7 +48,7 @@ static void add_numbers(const struct board *board, int column, struct json *json
 	for (unsigned metric = 0; metric < METRIC_COUNT; metric++) {
 		const struct metric_row *row = metric_row(metric);
 		if (row->kind == kind && row->type != METRIC_HISTOGRAM)
-			json_int(json, row->id, board_sum(board, column, metric));
+			json_put_int(json, row->id, board_sum(board, column, metric));
 	}
 }
 
@@ -60,7 +60,7 @@ static void add_addresses(const struct board *board, int column, struct json *js
 	for (unsigned i = 0; i < count; i++) {
 		char text[ADDR_TEXT];
 		addr_text_port(&addr[i], text);
-		json_string(json, NULL, text);
+		json_put_string(json, NULL, text);
 	}
 	json_close(json, ']');
 }
@@ -81,17 +81,17 @@ static void add_server(
 	struct verdict verdict = board_verdict(board, column);
 	struct by_hand by_hand = board_by_hand(board, column);
 	json_open(json, NULL, '{');
-	json_string(json, "name", name);
+	json_put_string(json, "name", name);
 	add_addresses(board, column, json);
-	json_string(json, "state", server_state_name(verdict.state));
-	json_string(json, "reason", server_reason_name(verdict.reason));
-	json_bool(json, "drained", by_hand.drained);
+	json_put_string(json, "state", server_state_name(verdict.state));
+	json_put_string(json, "reason", server_reason_name(verdict.reason));
+	json_put_bool(json, "drained", by_hand.drained);
 	if (by_hand.weight_set)
-		json_int(json, "weight_by_hand", by_hand.weight);
-	json_real(json, "slow_start", verdict.weight / 256.0, 2);
-	json_int(json, "connections", board_places(board, column, PLACE_OPEN));
-	json_int(json, "idle", board_places(board, column, PLACE_IDLE));
-	json_int(json, "transactions", board_places(board, column, PLACE_LIVE));
+		json_put_int(json, "weight_by_hand", by_hand.weight);
+	json_put_real(json, "slow_start", verdict.weight / 256.0, 2);
+	json_put_int(json, "connections", board_places(board, column, PLACE_OPEN));
+	json_put_int(json, "idle", board_places(board, column, PLACE_IDLE));
+	json_put_int(json, "transactions", board_places(board, column, PLACE_LIVE));
 	add_numbers(board, column, json);
 	json_close(json, '}');
 }
@@ -103,7 +103,7 @@ static void add_pools(const struct board *board, const struct conf *conf, struct
 	{
 		int column = board_find(board, BOARD_POOL, pool->name);
 		json_open(json, NULL, '{');
-		json_string(json, "name", pool->name);
+		json_put_string(json, "name", pool->name);
 		if (column >= 0)
 			add_numbers(board, column, json);
 		json_open(json, "servers", '[');
@@ -124,7 +124,7 @@ static void add_listeners(const struct board *board, const struct conf *conf, st
 		if (column < 0)
 			continue;
 		json_open(json, NULL, '{');
-		json_string(json, "name", listener->name);
+		json_put_string(json, "name", listener->name);
 		add_numbers(board, column, json);
 		json_close(json, '}');
 	}
@@ -137,10 +137,10 @@ static void add_reload(const struct board *board, struct json *json)
 	bool good;
 	unsigned number = board_reload_answer(board, &good, message);
 	json_open(json, "reload", '{');
-	json_int(json, "number", number);
+	json_put_int(json, "number", number);
 	if (number > 0) {
-		json_bool(json, "good", good);
-		json_string(json, "message", message);
+		json_put_bool(json, "good", good);
+		json_put_string(json, "message", message);
 	}
 	json_close(json, '}');
 }
@@ -151,9 +151,9 @@ void admin_status(const struct board *board, const struct conf *conf, int64_t no
 	const char *unready = admin_unready(board, conf, now);
 	json_begin(&json, into);
 	json_open(&json, NULL, '{');
-	json_int(&json, "generation", board_generation(board));
-	json_bool(&json, "ready", !unready);
-	json_string(&json, "reason", unready);
+	json_put_int(&json, "generation", board_generation(board));
+	json_put_bool(&json, "ready", !unready);
+	json_put_string(&json, "reason", unready);
 	add_reload(board, &json);
 	add_processes(board, now, &json);
 	add_listeners(board, conf, &json);

@@ -45,23 +45,23 @@ void json_close(struct json *json, char bracket)
 	json->comma = true;
 }
 
-void json_string(struct json *json, const char *name, const char *value)
+void json_put_string(struct json *json, const char *name, const char *value)
 {
 	if (value) {
-		json_text(json, name, span_of(value));
+		json_put_text(json, name, span_of(value));
 		return;
 	}
 	begin_value(json, name);
 	buf_add_text(json->out, "null");
 }
 
-void json_int(struct json *json, const char *name, int64_t value)
+void json_put_int(struct json *json, const char *name, int64_t value)
 {
 	begin_value(json, name);
 	buf_addf(json->out, "%" PRId64, value);
 }
 
-void json_real(struct json *json, const char *name, double value, int decimals)
+void json_put_real(struct json *json, const char *name, double value, int decimals)
 {
 	begin_value(json, name);
 	/* JSON has no word for these two. */
@@ -71,13 +71,13 @@ void json_real(struct json *json, const char *name, double value, int decimals)
 		buf_addf(json->out, "%.*f", decimals, value);
 }
 
-void json_bool(struct json *json, const char *name, bool value)
+void json_put_bool(struct json *json, const char *name, bool value)
 {
 	begin_value(json, name);
 	buf_add_text(json->out, value ? "true" : "false");
 }
 
-void json_msec(struct json *json, const char *name, int64_t usec)
+void json_put_msec(struct json *json, const char *name, int64_t usec)
 {
 	uint64_t size = usec < 0 ? -(uint64_t)usec : (uint64_t)usec;
 
@@ -86,7 +86,7 @@ void json_msec(struct json *json, const char *name, int64_t usec)
 		(unsigned)(size % 1000));
 }
 
-void json_text(struct json *json, const char *name, struct span value)
+void json_put_text(struct json *json, const char *name, struct span value)
 {
 	begin_value(json, name);
 	add_text(json->out, value);

@@ -56,8 +56,8 @@ void log_begin(struct log_line *line, struct buf *buf, int64_t wall, enum log_ev
 	struct json json;
 	json_begin(&json, buf);
 	json_open(&json, NULL, '{');
-	json_text(&json, fields[LOG_time].name, span_of(when));
-	json_text(&json, fields[LOG_event].name, span_of(log_event_name(event)));
+	json_put_text(&json, fields[LOG_time].name, span_of(when));
+	json_put_text(&json, fields[LOG_event].name, span_of(log_event_name(event)));
 }
 
 /* The writer goes on behind a field: only its comma is remembered between two calls. */
@@ -71,7 +71,7 @@ void log_text(struct log_line *line, enum log_field field, struct span value)
 	const char *name = field_of(field, TYPE_TEXT);
 	struct json json = writer_of(line);
 	if (value.len)
-		json_text(&json, name, value);
+		json_put_text(&json, name, value);
 }
 
 void log_string(struct log_line *line, enum log_field field, const char *value)
@@ -82,19 +82,19 @@ void log_string(struct log_line *line, enum log_field field, const char *value)
 void log_int(struct log_line *line, enum log_field field, int64_t value)
 {
 	struct json json = writer_of(line);
-	json_int(&json, field_of(field, TYPE_INT), value);
+	json_put_int(&json, field_of(field, TYPE_INT), value);
 }
 
 void log_bool(struct log_line *line, enum log_field field, bool value)
 {
 	struct json json = writer_of(line);
-	json_bool(&json, field_of(field, TYPE_BOOL), value);
+	json_put_bool(&json, field_of(field, TYPE_BOOL), value);
 }
 
 void log_msec(struct log_line *line, enum log_field field, int64_t usec)
 {
 	struct json json = writer_of(line);
-	json_msec(&json, field_of(field, TYPE_MSEC), usec);
+	json_put_msec(&json, field_of(field, TYPE_MSEC), usec);
 }
 
 void log_list(
@@ -103,7 +103,7 @@ void log_list(
 	struct json json = writer_of(line);
 	json_open(&json, field_of(field, TYPE_LIST), '[');
 	for (unsigned i = 0; i < count; i++)
-		json_text(&json, NULL, values[i]);
+		json_put_text(&json, NULL, values[i]);
 	json_close(&json, ']');
 }
 

@@ -99,17 +99,17 @@ void ledger_line(const struct ledger_entry *entry, const struct sink_mail *mail,
 	struct json json;
 	json_begin(&json, into);
 	json_open(&json, NULL, '{');
-	json_string(&json, "time", time);
-	json_string(&json, "server", entry->server);
-	json_int(&json, "n", (int64_t)entry->number);
-	json_int(&json, "session", (int64_t)entry->session);
-	json_text(&json, "id", sink_mail_id(mail));
-	json_int(&json, "octets", (int64_t)mail->octets);
-	json_string(&json, "hash", hash);
-	json_text(&json, "sender", buf_span(&mail->sender));
+	json_put_string(&json, "time", time);
+	json_put_string(&json, "server", entry->server);
+	json_put_int(&json, "n", (int64_t)entry->number);
+	json_put_int(&json, "session", (int64_t)entry->session);
+	json_put_text(&json, "id", sink_mail_id(mail));
+	json_put_int(&json, "octets", (int64_t)mail->octets);
+	json_put_string(&json, "hash", hash);
+	json_put_text(&json, "sender", buf_span(&mail->sender));
 	json_open(&json, "recipients", '[');
 	for (struct span rest = buf_span(&mail->recipients); rest.len > 0;)
-		json_text(&json, NULL, line_cut(&rest));
+		json_put_text(&json, NULL, line_cut(&rest));
 	json_close(&json, ']');
 	json_close(&json, '}');
 	buf_add_text(into, "\n");

@@ -186,15 +186,15 @@ void sink_totals_text(const struct sink_totals *totals, struct buf *into)
 	struct json json;
 	json_begin(&json, into);
 	json_open(&json, NULL, '{');
-	json_int(&json, "sessions", (int64_t)totals->sessions);
-	json_int(&json, "open", (int64_t)totals->open);
-	json_int(&json, "over_limit", (int64_t)totals->over_limit);
-	json_int(&json, "accepted", (int64_t)totals->accepted);
-	json_int(&json, "octets", (int64_t)totals->octets);
-	json_int(&json, "refused", (int64_t)totals->refused);
-	json_int(&json, "faults", (int64_t)totals->faults);
-	json_int(&json, "broken", (int64_t)totals->broken);
-	json_int(&json, "unasked", (int64_t)totals->unasked);
+	json_put_int(&json, "sessions", (int64_t)totals->sessions);
+	json_put_int(&json, "open", (int64_t)totals->open);
+	json_put_int(&json, "over_limit", (int64_t)totals->over_limit);
+	json_put_int(&json, "accepted", (int64_t)totals->accepted);
+	json_put_int(&json, "octets", (int64_t)totals->octets);
+	json_put_int(&json, "refused", (int64_t)totals->refused);
+	json_put_int(&json, "faults", (int64_t)totals->faults);
+	json_put_int(&json, "broken", (int64_t)totals->broken);
+	json_put_int(&json, "unasked", (int64_t)totals->unasked);
 	json_close(&json, '}');
 	buf_add_text(into, "\n");
 }

@@ -23,24 +23,24 @@ static void a_tree_is_written(void **state)
 	buf_add_text(&out, "> ");
 	json_begin(&json, &out);
 	json_open(&json, NULL, '{');
-	json_text(&json, "a", SPAN("x"));
-	json_string(&json, "b", "y\"");
-	json_string(&json, "c", NULL);
+	json_put_text(&json, "a", SPAN("x"));
+	json_put_string(&json, "b", "y\"");
+	json_put_string(&json, "c", NULL);
 	json_open(&json, "d", '[');
-	json_int(&json, NULL, 1);
-	json_int(&json, NULL, INT64_MIN);
+	json_put_int(&json, NULL, 1);
+	json_put_int(&json, NULL, INT64_MIN);
 	json_open(&json, NULL, '{');
 	json_close(&json, '}');
 	json_open(&json, NULL, '[');
 	json_close(&json, ']');
-	json_bool(&json, NULL, true);
+	json_put_bool(&json, NULL, true);
 	json_close(&json, ']');
-	json_bool(&json, "e", false);
-	json_real(&json, "f", 1.25, 1);
-	json_real(&json, "g", -2.0, 0);
-	json_real(&json, "h", (double)NAN, 2);
-	json_real(&json, "i", (double)-INFINITY, 2);
-	json_text(&json, "j", (struct span){0});
+	json_put_bool(&json, "e", false);
+	json_put_real(&json, "f", 1.25, 1);
+	json_put_real(&json, "g", -2.0, 0);
+	json_put_real(&json, "h", (double)NAN, 2);
+	json_put_real(&json, "i", (double)-INFINITY, 2);
+	json_put_text(&json, "j", (struct span){0});
 	json_close(&json, '}');
 	assert_string_equal(buf_string(&out),
 		"> "
@@ -57,11 +57,11 @@ static void durations_are_milliseconds(void **state)
 	(void)state;
 	json_begin(&json, &out);
 	json_open(&json, NULL, '[');
-	json_msec(&json, NULL, 0);
-	json_msec(&json, NULL, 7);
-	json_msec(&json, NULL, 1234567);
-	json_msec(&json, NULL, -1500);
-	json_msec(&json, NULL, INT64_MIN);
+	json_put_msec(&json, NULL, 0);
+	json_put_msec(&json, NULL, 7);
+	json_put_msec(&json, NULL, 1234567);
+	json_put_msec(&json, NULL, -1500);
+	json_put_msec(&json, NULL, INT64_MIN);
 	json_close(&json, ']');
 	assert_string_equal(
 		buf_string(&out), "[0.000,0.007,1234.567,-1.500,-9223372036854775.808]");
@@ -74,7 +74,7 @@ static void assert_text(const char *from, size_t len, const char *expected)
 	struct json json;
 
 	json_begin(&json, &out);
-	json_text(&json, NULL, (struct span){.at = from, .len = len});
+	json_put_text(&json, NULL, (struct span){.at = from, .len = len});
 	assert_string_equal(buf_string(&out), expected);
 	buf_clear(&out);
 }
@@ -141,7 +141,7 @@ static void any_bytes_stay_one_string(void **state)
 			from[j] = (char)rng_next(&rng);
 		buf_reset(&out);
 		json_begin(&json, &out);
-		json_text(&json, NULL, (struct span){.at = from, .len = len});
+		json_put_text(&json, NULL, (struct span){.at = from, .len = len});
 		assert_int_equal(out.at[0], '"');
 		for (in = 1; out.at[in] != '"'; in++) {
 			assert_true((unsigned char)out.at[in] >= 0x20);

@@ -56,7 +56,8 @@ void attempt_conclude(
 	account_attempt(session, row, NULL, reply);
 	if (row->action == COMMIT_PASS)
 		account_passed(session, reply);
-	bool clean = attempt->end_sent && !row->drop;
+	/* An end that waited for a refused DATA has never left: the transaction is open. */
+	bool clean = smtp_client_fate(attempt_smtp(attempt)) == FATE_ENDED && !row->drop;
 	conclude(session, row->outcome,
 		row->drop ? POOL_DROP
 		: clean   ? POOL_REUSE

@@ -21,7 +21,7 @@ from harness.sink import Sink
 from harness.world import ROOT, program, wait_for
 
 KINDS = {"chunking": (), "data": ("--no-chunking",)}
-POOL = "mail-timeout 1s; rcpt-timeout 1s; data-timeout 1s;"
+POOL = "mail-timeout 2s; rcpt-timeout 2s; data-timeout 2s;"  # a busy machine is not a hanging server
 LISTENER_COUNTS = ("accepted", "accepted_unheard", "deferred", "refused", "abandoned", "ambiguous", "replays")
 SERVER_COUNTS = ("accepted", "passed_4yz", "passed_5yz", "own_trouble", "broken", "timeouts", "too_many",
                  "our_conduct", "poisoned", "stale", "ambiguous")
@@ -420,7 +420,7 @@ def refused_in_body(stage, row, fault, reply, outcome, **how):
     stage.begin(fault)
     mail = stage.mail(**how)
     assert mail.replies == ["250 2.1.5 Recipient ok"]
-    assert (mail.last, mail.at()) == (reply, [])
+    assert (mail.last, mail.at()) == (reply, []), mail.logged()
     assert mail.went(outcome, "s1", row)["reason"] == row
     stage.counted(**{outcome: 1, f"s1_passed_{reply[0]}yz": 1})
 
@@ -433,6 +433,16 @@ def test_row_data_refused(stage, reply, outcome):
     if stage.kind == "chunking":
         pytest.skip("no DATA is sent to it")
     refused_in_body(stage, "data_refused", f"reply data={reply}", reply, outcome)
+    # The whole message was here before the refusal, yet its end was never sent: the transaction is
+    # still open on that connection, and the next one must not run into it.
+    with stage.weir.client().hello() as client:
+        client.envelope("whole@client.example", "u@dest.example")
+        client.send(b"BDAT 8 LAST\r\nx: y\r\n\r\n")
+        code, text = client.reply()
+        assert f"{code} {text}" == reply
+    stage.begin()
+    assert stage.mail().at() == ["s1"]
+    stage.counted(accepted=1, s1_accepted=1)
 
 
 @pytest.mark.parametrize("reply, outcome", REFUSALS)

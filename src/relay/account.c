@@ -84,7 +84,8 @@ void account_attempt(struct session *session, const struct commit_row *row,
 		snprintf(tx->queue_id, sizeof tx->queue_id, "%.*s", SPAN_ARG(id));
 	}
 	addr_text_port(talk_client_peer(attempt->loan->talk), address);
-	tx->phase = attempt->end_sent        ? "end"
+	bool ended = attempt->end_sent && smtp_client_fate(attempt_smtp(attempt)) == FATE_ENDED;
+	tx->phase = ended                    ? "end"
 		    : attempt->body_begun    ? "body"
 		    : attempt->mail_answered ? "rcpt"
 					     : "mail";
@@ -142,6 +143,17 @@ static void log_recipients(struct session *session, struct log_line *line)
 	log_list(line, LOG_recipients_to, named, count);
 }
 
+/* "u@d": without brackets and source route, as the recipients are. */
+static struct span sender_address(const struct smtp_path *from)
+{
+	struct span text = from->text;
+	size_t skip = text.len > 0 && text.at[0] == '<' ? 1 : 0;
+	if (from->source_route)
+		skip = span_find(text, ':') + 1;
+	return (struct span){
+		.at = text.at + skip, .len = text.len > skip ? text.len - skip - 1 : 0};
+}
+
 void account_transaction(struct session *session)
 {
 	struct relay *relay = session->relay;
@@ -165,8 +177,9 @@ void account_transaction(struct session *session)
 	log_string(&line, LOG_local, session->local_text);
 	log_string(&line, LOG_helo, session->name);
 	log_text(&line, LOG_sender,
-		session->listener->settings->log_addresses == LOG_ADDRESSES ? tx->mail.from.text
-									    : tx->mail.from.domain);
+		session->listener->settings->log_addresses == LOG_ADDRESSES
+			? sender_address(&tx->mail.from)
+			: tx->mail.from.domain);
 	log_recipients(session, &line);
 	log_int(&line, LOG_recipients, tx->recipients);
 	log_int(&line, LOG_recipients_accepted, tx->told);

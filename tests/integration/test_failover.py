@@ -63,7 +63,7 @@ def test_show_4_a_server_killed(scene):
     scene = scene()
     scene.failing.kill()
     scene.more(800)
-    assert scene.weir.state("s1") != "up"
+    wait_for(lambda: scene.weir.state("s1") != "up", why="s1 is out")
     scene.failing.start()
     wait_for(lambda: scene.weir.state("s1") == "up", why="s1 is used again")
     before = len(scene.failing.lines())

@@ -91,6 +91,9 @@ uint64_t board_uncovered_mask(const struct board *board);
  * first of its kind.  log_dropped and deaths are counted there. */
 
 void board_add(struct board *board, int row, int column, enum metric metric, int64_t delta);
+/* Add, and return the sum over all rows, for a limit: of rows that add at the same time, at least
+ * one sees what all of them added. */
+int64_t board_add_sum(struct board *board, int row, int column, enum metric metric, int64_t delta);
 void board_set(struct board *board, int row, int column, enum metric metric, int64_t value);
 void board_observe(struct board *board, int row, int column, enum metric metric, int64_t usec);
 int64_t board_sum(const struct board *board, int column, enum metric metric); /* over all rows */

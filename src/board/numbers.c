@@ -32,6 +32,13 @@ void board_add(struct board *board, int row, int column, enum metric metric, int
 	add_to(own_cells(board, row, column, metric), delta);
 }
 
+int64_t board_add_sum(struct board *board, int row, int column, enum metric metric, int64_t delta)
+{
+	board_add(board, row, column, metric, delta);
+	atomic_thread_fence(memory_order_seq_cst);
+	return board_sum(board, column, metric);
+}
+
 void board_set(struct board *board, int row, int column, enum metric metric, int64_t value)
 {
 	assert(metric_row(metric)->type != METRIC_HISTOGRAM);

@@ -98,6 +98,7 @@ static void turn_away(
 	struct smtp_reply reply;
 	size_t sent;
 	int err;
+	board_add(relay->world.board, relay->world.row, listener->column, M_LISTENER_sessions, -1);
 	board_add(relay->world.board, relay->world.row, listener->column,
 		M_LISTENER_sessions_refused, 1);
 	buf_reset(&relay->reply);
@@ -114,7 +115,10 @@ void relay_accept(struct relay *relay, const char *name, struct sys_sock *sock,
 {
 	struct listener *listener = find_listener(relay, name);
 	assert(listener);
-	int64_t open = board_sum(relay->world.board, listener->column, M_LISTENER_sessions);
+	/* Counted first, so that two workers can't both take the last place. */
+	int64_t open = board_add_sum(relay->world.board, relay->world.row, listener->column,
+			       M_LISTENER_sessions, 1) -
+		       1;
 	switch (edge_admit(relay->edge, listener->edge, peer, open)) {
 	case EDGE_WELCOME:
 		session_open(relay, listener, sock, peer, local);

@@ -364,7 +364,6 @@ void session_open(struct relay *relay, struct listener *listener, struct sys_soc
 		&listener->rules, &listener->times, &ops, session);
 	LIST_INSERT_HEAD(&relay->sessions, session, next);
 	relay->session_count++;
-	account_count(session, M_LISTENER_sessions, 1);
 	account_count(session, M_LISTENER_sessions_opened, 1);
 }
 

@@ -180,6 +180,7 @@ struct session {
 };
 
 /* ---- session.c ---- */
+/* The caller has counted it in the gauge of open sessions. */
 void session_open(struct relay *relay, struct listener *listener, struct sys_sock *sock,
 	const struct addr *peer, const struct addr *local);
 void session_reply(struct session *session, unsigned slot, const struct smtp_reply *reply);

@@ -212,7 +212,6 @@ struct pool_loan *pool_lend(
 	lending->want = *want;
 	lending->ready = ready;
 	lending->arg = arg;
-	lending->newcomer = true;
 	pool_lend_try(lending);
 	return &lending->loan;
 }

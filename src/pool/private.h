@@ -70,6 +70,7 @@ struct pool {
 	unsigned picky;          /* of these, those that can't take just any place */
 	unsigned yielding;       /* connections that are closing to make room for another row */
 	bool stirred;            /* something was freed: its queue is to be served */
+	uint64_t round;          /* counts how often it was */
 	uint64_t asked_for;      /* the waiter for whom other rows were last asked to make room */
 	int64_t asked_at;
 };
@@ -155,10 +156,10 @@ struct lending {
 	enum lending_state state;
 	enum err err; /* DUE: what the borrower will be told */
 	struct pool_conn *conn;
-	bool newcomer;   /* it has not had to wait: it overtakes nobody */
 	bool picky;      /* WAITING: not just any place will do */
 	bool nameless;   /* WAITING: for addresses, not for places */
 	uint64_t ticket; /* 0: none */
+	uint64_t round;  /* WAITING: the queue's when it joined */
 	int64_t began, queue_until;
 	uint64_t serial; /* DUE: not before this delivery */
 	struct net_timer timer;

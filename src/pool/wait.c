@@ -8,8 +8,10 @@
  * takes a place its own ticket is shown and compared with the others', so nobody overtakes, but:
  *
  * A connection can't move to another worker.  For an older waiter elsewhere it is closed and opened
- * again there, so it stays for our own waiter if that one is less than a quarter of the server's
- * places younger: while so many are served at once, that order can't be seen.
+ * again there.  So it stays for our own waiter if that one's ticket is less than the server's
+ * number of places younger: so many are served at once, and in what order can't be seen.  Measured
+ * with 2 workers, 16 places and 48 senders: strict order closes one connection in 9 messages and
+ * serves a quarter less, this one in 65; with one place it is strict.
  *
  * An older waiter may need a server that offers more, or its process may hang.  It is woken for
  * each free place; one that it leaves alone for PASS_AFTER is not for it.
@@ -86,6 +88,7 @@ void pool_wait_join(struct lending *lending)
 		lending->queue_until = pools_now(pool->pools) + pool->settings->queue;
 	}
 	lending->state = LENDING_WAITING;
+	lending->round = pool->round;
 	lending->picky = is_picky(lending);
 	pool->picky += lending->picky;
 	insert(pool, lending);
@@ -114,6 +117,12 @@ void pool_wait_leave(struct lending *lending)
 
 /* ---- fairness ---- */
 
+/* It came since the queue was last served: it overtakes nobody at all. */
+static bool is_newcomer(const struct lending *lending)
+{
+	return lending->ticket == 0 || lending->round + 1 >= lending->loan.pool->round;
+}
+
 bool pool_wait_may_have(
 	struct survey *survey, const struct lending *lending, struct pool_server *server, bool idle)
 {
@@ -122,8 +131,7 @@ bool pool_wait_may_have(
 
 	if (foreign == 0 || (lending->ticket > 0 && lending->ticket < foreign))
 		return true;
-	if (idle && !lending->newcomer &&
-		lending->ticket - foreign <= pool_server_limit(server) / 4)
+	if (idle && !is_newcomer(lending) && lending->ticket - foreign < pool_server_limit(server))
 		return true;
 	survey->blocked = true;
 	if (server->blocked_by != foreign) {
@@ -222,7 +230,6 @@ static bool serve_one(struct lending *lending)
 
 	board_wait(board_of(pool), row_of(pool), pool->column, lending->ticket);
 	pick = pool_pick(lending);
-	lending->newcomer = false;
 	lending->nameless = survey->nameless && !survey->full && !survey->blocked;
 	if (pick == PICK_WAIT)
 		return false;
@@ -237,6 +244,7 @@ void pool_wait_serve(struct pool *pool)
 	bool plain_waits = false, served = false;
 
 	pool->stirred = false;
+	pool->round++;
 	for (lending = TAILQ_FIRST(&pool->waiting); lending; lending = after) {
 		bool picky = lending->picky;
 

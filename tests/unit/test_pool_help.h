@@ -194,8 +194,9 @@ struct worker {
 	struct pools *pools;
 	struct pool *pool;
 	int row;
-	bool stopped; /* takes no turns */
-	struct net_timer tick;
+	bool stopped;          /* takes no turns */
+	struct net_timer tick; /* keeps the turns short, for the actors */
+	int64_t tick_at;
 };
 
 struct farm {
@@ -210,6 +211,7 @@ struct farm {
 	unsigned order; /* how many borrowers were served so far */
 	int64_t end;
 	uint64_t seed;
+	bool slow_ticks; /* only wakes help */
 };
 
 static const struct conf_section *const pool_sections[] = {
@@ -219,9 +221,13 @@ static const struct conf_vocabulary pool_vocabulary = {.sections = pool_sections
 static inline void worker_tick(void *arg)
 {
 	struct worker *worker = arg;
+	int64_t now = net_now(worker->loop);
 
-	pools_tick(worker->pools);
-	net_timer_set(worker->loop, &worker->tick, net_now(worker->loop) + MSEC);
+	if (now >= worker->tick_at) {
+		pools_tick(worker->pools);
+		worker->tick_at = now + (worker->farm->slow_ticks ? HOUR : 0);
+	}
+	net_timer_set(worker->loop, &worker->tick, now + MSEC);
 }
 
 static inline void worker_woken(void *arg)

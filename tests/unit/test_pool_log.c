@@ -136,7 +136,7 @@ static const char *fail_once(struct world *world, const char *banner)
 static void expect(const char *lines, const char *part)
 {
 	if (!strstr(lines, part))
-		fail_msg("no %s in %s", part, lines);
+		fail_msg("no %s in %s", part, lines ? lines : "nothing");
 }
 
 static void one_line_a_second(void **state)

@@ -13,7 +13,7 @@ def send(weir, sinks, ledger, each):
 
 def test_show_3_five_senders_on_kept_connections_are_spread_within_one_percent(fast_weir, sinks, ledger):
     # Equally quick, whatever else this machine does: by a pause that outweighs its noise.
-    servers = sinks(3, "--slow", "end=15ms")
+    servers = sinks(3, "--slow", "end=25ms")
     fast_weir.write(servers, workers=2).start().seen_servers()
     assert len(fast_weir.pids("worker")) == 2
     counts = send(fast_weir, servers, ledger, 2000)
@@ -32,7 +32,7 @@ def test_show_3_a_slower_server_gets_less_and_is_still_served(fast_weir, sinks, 
 
 
 def test_weights_are_kept(fast_weir, sinks, ledger):
-    servers = sinks(2)
+    servers = sinks(2, "--slow", "end=10ms")
     fast_weir.write([("s1", servers[0].port, "weight=3"), ("s2", servers[1].port, "weight=1")])
     fast_weir.start().seen_servers()
     counts = send(fast_weir, servers, ledger, 200)

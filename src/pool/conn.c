@@ -19,11 +19,9 @@
 
 #include "board/logline.h"
 
-#define REFUSALS_MOST                                                                              \
-	5 /* Postfix slows a connection down from the 10th error on, over messages                 \
-	   */
-
-#define LINE_EVERY SECOND
+/* Postfix slows a connection down from the 10th error on, counted over messages. */
+#define REFUSALS_MOST 5
+#define LINE_EVERY    SECOND
 
 #define MAY(state) (1u << CONN_##state)
 

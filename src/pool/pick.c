@@ -202,6 +202,17 @@ static bool take(struct lending *lending, const struct choice *choice)
 	return true;
 }
 
+/* "2", or "0.25" in slow start; in whole numbers, since this is said for each message. */
+static void weight_text(uint32_t weight, char *text_r, size_t room)
+{
+	uint32_t hundredths = weight % WEIGHT * 100 / WEIGHT;
+
+	if (hundredths == 0 && weight >= WEIGHT)
+		snprintf(text_r, room, "%u", weight / WEIGHT);
+	else
+		snprintf(text_r, room, "%u.%02u", weight / WEIGHT, hundredths);
+}
+
 static void say_why(struct lending *lending, const struct candidate *chosen, int n)
 {
 	const struct pool *pool = lending->loan.pool;
@@ -213,13 +224,14 @@ static void say_why(struct lending *lending, const struct candidate *chosen, int
 		[LEVEL_NAMELESS] = ", its name was not known before",
 	};
 	int64_t tier = survey->rank % TIERS;
-	char tier_text[32] = "";
+	char tier_text[32] = "", weight[16];
 
 	if (tier != pool->first_tier)
 		snprintf(tier_text, sizeof(tier_text), ", tier %lld", (long long)tier);
-	snprintf(lending->loan.why, sizeof(lending->loan.why), "%s: live %u/%.4g, of %d%s%s",
-		pool->settings->balance.ops->name, chosen->live, (double)chosen->weight / WEIGHT, n,
-		tier_text, levels[survey->rank / TIERS]);
+	weight_text(chosen->weight, weight, sizeof(weight));
+	snprintf(lending->loan.why, sizeof(lending->loan.why), "%s: live %u/%s, of %d%s%s",
+		pool->settings->balance.ops->name, chosen->live, weight, n, tier_text,
+		levels[survey->rank / TIERS]);
 }
 
 /* ---- probes ---- */

@@ -87,6 +87,11 @@ static void slow_start_lowers_the_weight(void **state)
 		count[next(&farm, &borrower)[0] - 'a']++;
 	assert_int_equal(count[0], 40);
 	assert_int_equal(count[1], 10);
+	borrower.tried =
+		(struct pool_tried){2, {farm_server(&farm, "p/a"), farm_server(&farm, "p/c")}};
+	borrow_now(&farm, 0, &borrower);
+	assert_string_equal(borrower.loan->why, "least-transactions: live 0/0.25, of 1");
+	give_back(&borrower, POOL_REUSE);
 	farm_close(&farm);
 }
 

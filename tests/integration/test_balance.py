@@ -3,8 +3,8 @@ from harness.client import Crowd
 from harness.ledger import Verdict
 
 
-def send(weir, sinks, ledger, each):
-    with Crowd(weir.port, ledger, 5, each=each, per_session=10 ** 9) as crowd:
+def send(weir, sinks, ledger, each, senders=5):
+    with Crowd(weir.port, ledger, senders, each=each, per_session=10 ** 9) as crowd:
         crowd.join(300)
     assert ledger.failures == [] and ledger.indefinite == {}
     assert all(sender.reconnects == 1 for sender in crowd.senders), "a connection was not kept"
@@ -22,12 +22,14 @@ def test_show_3_five_senders_on_kept_connections_are_spread_within_one_percent(f
 
 
 def test_show_3_a_slower_server_gets_less_and_is_still_served(fast_weir, sinks, ledger):
+    # With few senders hardly ever two are on one server, and then credit makes up for the rest:
+    # it gets 0.4 % less of five senders' mail, a fifth less of a dozen's.
     quick = sinks(2, "--slow", "end=10ms")
     slow, = sinks(1, "--slow", "end=13ms")
     fast_weir.write([*quick, slow], workers=2).start().seen_servers()
-    counts = send(fast_weir, [*quick, slow], ledger, 2000)
+    counts = send(fast_weir, [*quick, slow], ledger, 300, senders=12)
     less, others = counts[slow.ledger.name], [counts[sink.ledger.name] for sink in quick]
-    assert less < min(others), counts
+    assert less < 0.95 * min(others), counts
     assert less > 0.5 * max(others), counts
 
 

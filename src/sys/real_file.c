@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -144,7 +145,10 @@ enum err sys_file_replace(const char *path, struct span bytes, unsigned mode, st
 
 /* ---- appending ---- */
 
-/* A writer that was killed may have left half a line: it ends here, so that it spoils only itself.
+/*
+ * A writer that was killed may have left half a line: it ends here, so that it spoils only itself.
+ * One that is alive, as the control of the generation before is during a reload, shows half a line
+ * while it writes: the lock waits for its end.  Where files can't be locked, nothing is lost.
  */
 static void end_torn_line(const char *path, int fd)
 {
@@ -153,9 +157,11 @@ static void end_torn_line(const char *path, int fd)
 	int reader = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (reader < 0)
 		return;
+	(void)flock(fd, LOCK_EX);
 	if (fstat(reader, &file) == 0 && S_ISREG(file.st_mode) && file.st_size > 0 &&
 		pread(reader, &last, 1, file.st_size - 1) == 1 && last != '\n')
 		(void)fd_write(fd, SPAN("\n"));
+	(void)flock(fd, LOCK_UN);
 	close(reader);
 }
 
@@ -175,7 +181,10 @@ int sys_file_append_open(const char *path, struct err_text *text)
 
 enum err sys_file_append(int handle, struct span bytes)
 {
-	return fd_write(handle, bytes) ? ERR_OK : err_of_errno(errno);
+	(void)flock(handle, LOCK_EX);
+	enum err err = fd_write(handle, bytes) ? ERR_OK : err_of_errno(errno);
+	(void)flock(handle, LOCK_UN);
+	return err;
 }
 
 void sys_file_close(int handle)

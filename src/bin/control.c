@@ -29,13 +29,15 @@ struct control {
 	bool leaving, gone;
 };
 
-/* An older generation's control that has not left yet. */
-static bool has_elder(const struct control *control)
+/* A control of an older generation that has not left yet, or else of a younger one. */
+static bool has_control(const struct control *control, bool elder)
 {
 	const struct board *board = control->setup.board;
 	for (int row = 0; row < board_rows(board); row++) {
+		unsigned generation = board_row_generation(board, row);
 		if (row != control->setup.row && board_row_role(board, row) == ROW_CONTROL &&
-			board_row_generation(board, row) < control->setup.generation)
+			(elder ? generation < control->setup.generation
+			       : generation > control->setup.generation))
 			return true;
 	}
 	return false;
@@ -70,18 +72,26 @@ static void look_around(struct control *control)
 		silence_of(&control->master, board_beat_of(setup->board, setup->master_row), now) >=
 			SILENCE_DEADLY)
 		control_leave(control);
-	if (!control->health && !control->leaving && !has_elder(control))
+	if (!control->health && !control->leaving && !has_control(control, true))
 		take_office(control);
 }
 
-/* Who never held office has no right to the rings and leaves at once. */
+/*
+ * The rings have one reader.  A leaving control leaves them to its heir, since under load they are
+ * never empty and the heir waits for its end; the last one empties them.  An heir that is to leave
+ * before its elder has gone waits for that, unless it never was to hold office (ORDER_STOP).
+ */
 static bool write_log(struct control *control)
 {
-	if (!control->health) {
-		control->gone = control->leaving;
+	const struct control_setup *setup = &control->setup;
+	bool found = false;
+	if (has_control(control, true)) {
+		control->gone = control->leaving &&
+				board_row_ordered(setup->board, setup->row) != ORDER_DRAIN;
 		return false;
 	}
-	bool found = log_writer_turn(control->log);
+	if (!control->leaving || !has_control(control, false))
+		found = log_writer_turn(control->log);
 	control->gone = control->leaving && !found && log_writer_idle(control->log);
 	return found || !log_writer_idle(control->log);
 }

@@ -109,12 +109,13 @@ static bool literal_is_sound(struct span inside)
 	return addr_parse(inside, &addr) == ERR_OK;
 }
 
+/* The bracket in front is there. */
 static bool eat_literal(struct span *rest)
 {
 	size_t end = span_find(*rest, ']');
 	struct span inside;
 
-	if (rest->len == 0 || rest->at[0] != '[' || end == rest->len)
+	if (end == rest->len)
 		return false;
 	inside = (struct span){.at = rest->at + 1, .len = end - 1};
 	if (!literal_is_sound(inside))
@@ -183,10 +184,10 @@ static bool eat_quoted_content(struct span *rest)
 	return true;
 }
 
+/* The quote in front is there. */
 static bool eat_quoted(struct span *rest)
 {
-	if (!eat_char(rest, '"'))
-		return false;
+	*rest = span_from(*rest, 1);
 	while (!eat_char(rest, '"')) {
 		if (!eat_quoted_content(rest))
 			return false;

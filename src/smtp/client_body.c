@@ -77,8 +77,6 @@ static void flow(struct smtp_client *client, struct chunk *chunk, size_t at, siz
 {
 	size_t before = client->out.len;
 
-	if (len == 0)
-		return;
 	open_body(client);
 	smtp_stuff(&client->stuff, chunk, at, len, &client->out);
 	client->queued += client->out.len - before;
@@ -137,8 +135,8 @@ void smtp_client_body(struct smtp_client *client, struct chunk *chunk, size_t at
 	case FORM_LOST:
 	case FORM_SPENT:
 		break;
-	case FORM_NONE:
-	case FORM_ENDED:
+	case FORM_NONE:  /* unreachable: the owner's bug */
+	case FORM_ENDED: /* unreachable: the owner's bug */
 		assert(!"a body begins, flows and ends");
 	}
 }
@@ -149,7 +147,7 @@ static bool envelope_is_answered(const struct smtp_client *client)
 	for (unsigned i = 0; i < client->count; i++) {
 		uint8_t phase = client->ask[(client->head + i) % client->room].phase;
 
-		if (phase == PHASE_MAIL || phase == PHASE_RCPT)
+		if (phase == PHASE_MAIL || phase == PHASE_RCPT) /* unreachable: asserted */
 			return false;
 	}
 	return true;
@@ -172,8 +170,8 @@ void smtp_client_body_end(struct smtp_client *client)
 	case FORM_LOST:
 	case FORM_SPENT:
 		break;
-	case FORM_NONE:
-	case FORM_ENDED:
+	case FORM_NONE:  /* unreachable: the owner's bug */
+	case FORM_ENDED: /* unreachable: the owner's bug */
 		assert(!"a body begins, flows and ends");
 	}
 }

@@ -48,7 +48,7 @@ static enum line_state read_line(struct span in, size_t *len_r)
 		return LINE_BROKEN;
 	if (text == in.len)
 		return LINE_MORE;
-	if (in.at[text] != '\r' || text < 3)
+	if (in.at[text] != '\r')
 		return LINE_BROKEN;
 	if (text + 1 == in.len)
 		return LINE_MORE;
@@ -147,13 +147,13 @@ size_t smtp_reply_parse(struct span in, struct smtp_reply *reply_r, bool *broken
 bool smtp_reply_next_line(struct span *rest, struct span *text_r)
 {
 	size_t end = span_find(*rest, '\n');
-	struct span line = {.at = rest->at, .len = end};
+	struct span line;
 
 	if (rest->len == 0)
 		return false;
-	*rest = span_from(*rest, end < rest->len ? end + 1 : end);
-	if (line.len > 0 && line.at[line.len - 1] == '\r')
-		line.len--;
+	assert(end >= 4 && end < rest->len); /* a code and CRLF: nothing else is kept */
+	line = (struct span){.at = rest->at, .len = end - 1};
+	*rest = span_from(*rest, end + 1);
 	*text_r = span_from(line, line.len < 4 ? line.len : 4);
 	return true;
 }

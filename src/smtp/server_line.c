@@ -59,9 +59,10 @@ static size_t discard(struct smtp_server *server, struct span in, enum smtp_line
 	return in.len;
 }
 
+/* Of a flawed line, which is more than the verb. */
 static bool is_bdat(struct span in)
 {
-	return span_starts_nocase(in, "BDAT") && (in.len == 4 || in.at[4] <= ' ');
+	return span_starts_nocase(in, "BDAT") && in.at[4] <= ' ';
 }
 
 static enum smtp_line_kind judge(struct span line)

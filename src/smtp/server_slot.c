@@ -143,8 +143,9 @@ static void void_behind(struct smtp_server *server, unsigned index)
 		bool inside = slot->verb == VERB_RCPT || slot->verb == VERB_DATA ||
 			      slot->verb == VERB_BDAT;
 
-		if (!inside || slot->round != round)
+		if (!inside)
 			continue;
+		assert(slot->round == round); /* the next one is read when this is answered */
 		slot->is_void = true;
 		if (slot->code != 0 && slot->code != 421)
 			write_void(slot);
@@ -188,7 +189,8 @@ static void move_order(struct smtp_server *server, unsigned index, uint16_t code
 		break;
 	case VERB_DATA:
 		assert(slot->is_end || code == 354 || code >= 400);
-		if (!slot->is_end && code != 354 && current)
+		assert(slot->is_end || current); /* nothing was read behind it */
+		if (!slot->is_end && code != 354)
 			server->order = ORDER_FAILED;
 		break;
 	case VERB_BDAT:

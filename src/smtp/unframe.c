@@ -171,11 +171,11 @@ size_t smtp_unframe_data(struct smtp_unframe *unframe, const struct smtp_server_
 
 /* ---- BDAT ---- */
 
-/* One octet of a chunk that is no text.  Returns 1 if it is passed on. */
+/* One octet of a chunk that is no text; behind a CR it is an LF.  Returns 1 if it is passed on. */
 static size_t take_chunk_octet(
 	struct smtp_unframe *unframe, const struct smtp_server_rules *rules, char c)
 {
-	if (unframe->state == AFTER_CR && c == '\n') {
+	if (unframe->state == AFTER_CR) {
 		end_line(unframe);
 		return take_octets(unframe, rules, 1);
 	}

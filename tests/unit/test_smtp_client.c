@@ -280,6 +280,27 @@ static void test_item_27_reply_before_the_command_left(void **state)
 	}
 }
 
+/* So can't DATA be that has not left, and no end of data whose body has not begun to leave. */
+static void test_item_27_go_ahead_before_data_left(void **state)
+{
+	struct line line;
+
+	(void)state;
+	open_to_the_body(&line);
+	smtp_client_body_begin(line.client, false, 4);
+	take(&line, strlen("DATA\r"));
+	poisons(&line, "354 go\r\n");
+	line_close(&line);
+	open_to_the_body(&line);
+	smtp_client_body_begin(line.client, true, 4);
+	body(&line, SPAN("x\r\n"), 9);
+	smtp_client_body_end(line.client);
+	take(&line, strlen("BDAT 3 LAST\r"));
+	poisons(&line, "452 full\r\n");
+	assert_int_equal(smtp_client_fate(line.client), FATE_UNSENT);
+	line_close(&line);
+}
+
 static void test_item_31_codes_that_answer_nothing(void **state)
 {
 	struct {
@@ -606,6 +627,15 @@ static void test_frames(void **state)
 	}
 }
 
+static void test_none_is_freed(void **state)
+{
+	struct smtp_client *client = NULL;
+
+	(void)state;
+	smtp_client_free(&client);
+	assert_null(client);
+}
+
 static void test_idle_holds_no_chunk(void **state)
 {
 	struct line line;
@@ -747,7 +777,9 @@ int main(void)
 		cmocka_unit_test(test_item_26_malformed_replies),
 		cmocka_unit_test(test_item_27_unasked_bytes),
 		cmocka_unit_test(test_item_27_reply_before_the_command_left),
+		cmocka_unit_test(test_item_27_go_ahead_before_data_left),
 		cmocka_unit_test(test_item_31_codes_that_answer_nothing),
+		cmocka_unit_test(test_none_is_freed),
 		cmocka_unit_test(test_item_31_accepted_before_the_end),
 		cmocka_unit_test(test_item_31_refused_inside_the_body),
 		cmocka_unit_test(test_item_31_refused_before_the_end_left),

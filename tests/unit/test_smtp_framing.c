@@ -496,6 +496,32 @@ static void stuff_in_pieces(struct chunk_pool *pool, struct span body, size_t le
 	chunk_unref(&chunk);
 }
 
+/* Whether a dot begins a line is settled by octets, not by pieces. */
+static void test_empty_pieces_stuff_nothing(void **state)
+{
+	struct chunk_pool *pool = chunk_pool_new();
+	struct chunk *chunk = chunk_new(pool, CHUNK_SMALL);
+	struct smtp_stuff stuff = {0};
+	char wire[16] = "";
+	struct chain out;
+
+	(void)state;
+	chain_init(&out, pool);
+	memcpy(chunk->at, "a\r\n.b", 5);
+	chunk->len = 5;
+	for (size_t at = 0; at < 5; at++) {
+		smtp_stuff(&stuff, chunk, at, 0, &out);
+		smtp_stuff(&stuff, chunk, at, 1, &out);
+	}
+	smtp_stuff(&stuff, chunk, 5, 0, &out);
+	smtp_stuff_end(&stuff, &out);
+	wire[chain_copy(&out, 0, wire, sizeof(wire) - 1)] = '\0';
+	assert_string_equal(wire, "a\r\n..b\r\n.\r\n");
+	chain_clear(&out);
+	chunk_unref(&chunk);
+	chunk_pool_free(&pool);
+}
+
 static void test_stuff_examples(void **state)
 {
 	struct {
@@ -598,6 +624,7 @@ int main(void)
 		cmocka_unit_test(test_chunks_at_every_cut),
 		cmocka_unit_test(test_chunks_random),
 		cmocka_unit_test(test_scan_finds_each_at_each_place),
+		cmocka_unit_test(test_empty_pieces_stuff_nothing),
 		cmocka_unit_test(test_stuff_examples),
 		cmocka_unit_test(test_stuff_then_unframe_is_identity),
 		cmocka_unit_test(test_stuff_takes_no_chunk),

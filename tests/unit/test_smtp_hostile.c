@@ -435,6 +435,59 @@ static void test_item_09_flaw_across_chunks(void **state)
 			   "503 5.5.1 Bad sequence: this chunk was not expected\\r\\n\n");
 }
 
+#define TEN      "abcdefghij"
+#define HUNDRED  TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+#define LONG_498 HUNDRED HUNDRED HUNDRED HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN "abcdefgh"
+
+/* The greeting's name is what the client believes, as long as it can do no harm. */
+static void test_item_18_greeting_names(void **state)
+{
+	struct {
+		const char *line;
+		int code;
+	} const cases[] = {
+		{"EHLO my_host", 0},
+		{"EHLO 192.0.2.1", 0},
+		{"EHLO [192.0.2.1]", 0},
+		{"HELO localhost", 0},
+		{"EHLO \xc3\xa4.example", 0},
+		{"EHLO " HUNDRED HUNDRED TEN TEN TEN TEN TEN "abcde", 0},
+		{"EHLO " HUNDRED HUNDRED TEN TEN TEN TEN TEN "abcdef", 501},
+		{"EHLO", 501},
+		{"HELO", 501},
+		{"EHLO a b", 501},
+		{"EHLO a\tb", 501},
+		{"EHLO <a", 501},
+		{"EHLO a>b", 501},
+		{"EHLO \"a\"", 501},
+		{"EHLO a\\b", 501},
+		{"EHLO a\x7f", 501},
+		{"HELO \xc3", 501},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct dialogue dialogue = {0};
+		struct play play;
+		struct buf line = {0};
+		bool refused;
+
+		play_begin(&play, &dialogue);
+		buf_addf(&line, "%s\r\n", cases[i].line);
+		feed(&play, buf_span(&line));
+		refused = strcmp(buf_string(&play.record), "A 501\n") == 0;
+		if (refused != (cases[i].code == 501) ||
+			(!refused && !strstr(play.record.at, "C 0 ")))
+			fail_msg("%s: %s", cases[i].line, play.record.at);
+		if (refused)
+			assert_non_null(strstr(buf_string(&play.heard),
+				cases[i].line[0] == 'E' ? "Syntax: EHLO name"
+							: "Syntax: HELO name"));
+		buf_clear(&line);
+		play_end(&play);
+	}
+}
+
 static void test_item_18_addresses_as_written(void **state)
 {
 	struct {
@@ -465,6 +518,21 @@ static void test_item_18_addresses_as_written(void **state)
 		{"MAIL FROM:<a@b> RET=SOME", 501},
 		{"MAIL FROM:<a@b> ENVID=a+3", 501},
 		{"MAIL FROM:<a@b> ENVID=a+zz", 501},
+		{"MAIL FROM:<a@b> ENVID=+aF+09", 0},
+		{"MAIL FROM:<a@b> ENVID=+0/", 501},
+		{"MAIL FROM:<a@b> ENVID=+/0", 501},
+		{"MAIL FROM:<a@b> ENVID=+:0", 501},
+		{"MAIL FROM:<a@b> ENVID=+G0", 501},
+		{"MAIL FROM:<a@b> ENVID=+0g", 501},
+		{"MAIL FROM:<a@b> ENVID", 501},
+		{"MAIL FROM:<a@b> ENVID=" HUNDRED, 0},
+		{"MAIL FROM:<a@b> ENVID=" HUNDRED "x", 501},
+		{"MAIL FROM:<a@b> RET=FULL", 0},
+		{"MAIL FROM:<a@b> BODY=7bit", 0},
+		{"MAIL FROM:<a@b> SIZE=000000000000000000001", 501},
+		{"MAIL FROM:<a@b> SIZE=00000000000000000001", 0},
+		{"MAIL FROM:", 501},
+		{"MAIL FROM:  ", 501},
 		{"MAIL FROM:<a@b> =x", 501},
 		{"MAIL FROM:<a@b> AUTH=<>", 555},
 		{"MAIL FROM:<a@b> X-NEW=1", 555},
@@ -522,6 +590,8 @@ static void test_item_18_recipients(void **state)
 		{"RCPT TO:<c@d> ORCPT=rfc822", 501, 501},
 		{"RCPT TO:<c@d> ORCPT=;c@d", 501, 501},
 		{"RCPT TO:<c@d> ORCPT=rfc822;", 501, 501},
+		{"RCPT TO:<c@d> ORCPT=a;" LONG_498, 0, 0},
+		{"RCPT TO:<c@d> ORCPT=a;" LONG_498 "x", 501, 501},
 		{"RCPT TO:<c@d> SIZE=1", 555, 555},
 		{"RCPT TO:<c@d> -X=1", 501, 501},
 	};
@@ -575,6 +645,28 @@ static void test_item_19_tls_client_hello(void **state)
 
 	(void)state;
 	same_at_every_cut(&dialogue, "X 554\n< 554 5.5.0 This is an SMTP port\\r\\n\n");
+}
+
+/* What begins alike is another command that nobody knows, not another protocol. */
+static void test_item_19_not_quite(void **state)
+{
+	static const char *const words[] = {"\x16\x02", "\x16", "GETS / HTTP/1.1", "BDATA \x0d 5"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct dialogue dialogue = {0};
+		struct buf group = {0};
+
+		buf_addf(&group, "%s\r\nNOOP\r\n", words[i]);
+		dialogue.group[0] = buf_span(&group);
+		same_at_every_cut(
+			&dialogue, i < 3 ? "A 500\nA 250\n< 500 5.5.2 Command not recognised\\r\\n"
+					   "250 2.0.0 Ok\\r\\n\n"
+					 : "A 500\nA 250\n< 500 5.5.2 Bare CR, bare LF or NUL in a "
+					   "command\\r\\n"
+					   "250 2.0.0 Ok\\r\\n\n");
+		buf_clear(&group);
+	}
 }
 
 static void test_item_19_long_request(void **state)
@@ -811,10 +903,12 @@ int main(void)
 		cmocka_unit_test(test_item_09_chunk_out_of_order),
 		cmocka_unit_test(test_item_09_data_and_chunks_mixed),
 		cmocka_unit_test(test_item_09_flaw_across_chunks),
+		cmocka_unit_test(test_item_18_greeting_names),
 		cmocka_unit_test(test_item_18_addresses_as_written),
 		cmocka_unit_test(test_item_18_recipients),
 		cmocka_unit_test(test_item_19_other_protocols),
 		cmocka_unit_test(test_item_19_tls_client_hello),
+		cmocka_unit_test(test_item_19_not_quite),
 		cmocka_unit_test(test_item_19_long_request),
 		cmocka_unit_test(test_item_21_order),
 		cmocka_unit_test(test_item_21_ehlo_resets),

@@ -52,6 +52,9 @@ static void test_whole_replies(void **state)
 		{"250 2.1 short\r\n", 250, 0, 0, 0},
 		{"250 2.1.5x\r\n", 250, 0, 0, 0},
 		{"250 2.1000.5 x\r\n", 250, 0, 0, 0},
+		{"250 2\r\n", 250, 0, 0, 0},
+		{"250 2..5 no subject\r\n", 250, 0, 0, 0},
+		{"250 2.1. no detail\r\n", 250, 0, 0, 0},
 		{"250 .1.5 x\r\n", 250, 0, 0, 0},
 	};
 
@@ -226,6 +229,37 @@ static void test_recode(void **state)
 	}
 }
 
+/* What servers say when they are full, and what only sounds like it. */
+static void test_too_many_connections(void **state)
+{
+	struct {
+		const char *wire;
+		bool full;
+	} const cases[] = {
+		{"421 4.7.0 mx.example Error: too many connections from 192.0.2.1\r\n", true},
+		{"421 4.3.2 The maximum number of concurrent connections has exceeded a limit\r\n",
+			true},
+		{"421 Connections from you exceed what is allowed\r\n", true},
+		{"421-4.7.0 Your CONNECTION\r\n421 4.7.0 rate LIMIT\r\n", true},
+		{"452 Maximum of connections\r\n", true},
+		{"451 Concurrent connections\r\n", true},
+		{"421 Closing connection, time-out\r\n", false},
+		{"421 Too many messages\r\n", false},
+		{"550 Too many connections\r\n", false},
+		{"421\r\n", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct smtp_reply reply;
+		bool broken;
+
+		assert_true(parse(span_of(cases[i].wire), &reply, &broken) > 0);
+		if (smtp_reply_too_many(&reply) != cases[i].full)
+			fail_msg("%s: %d", cases[i].wire, !cases[i].full);
+	}
+}
+
 static void test_lines(void **state)
 {
 	struct span rest = SPAN("250-a\r\n250\r\n"), text;
@@ -285,8 +319,8 @@ static void test_own_reply_words(void **state)
 	assert_true(span_is(reply.wire, "552 5.3.4 Message larger than 12 bytes\r\n"));
 	/* A client's word can't break the line. */
 	buf_reset(&wire);
-	smtp_own_reply(SMTP_OWN_UNKNOWN_PARAMETER, "a\r\n250 b%s", &wire, &reply);
-	assert_true(span_is(reply.wire, "555 5.5.4 Unsupported parameter: a??250 b%s\r\n"));
+	smtp_own_reply(SMTP_OWN_UNKNOWN_PARAMETER, "a\r\n250 b%s\x7f", &wire, &reply);
+	assert_true(span_is(reply.wire, "555 5.5.4 Unsupported parameter: a??250 b%s?\r\n"));
 	buf_clear(&wire);
 }
 
@@ -335,6 +369,7 @@ static void test_size_offers(void **state)
 		{"SIZE", 0},
 		{"SIZE 0", 0},
 		{"SIZE 1", 1},
+		{"SIZE\t1", 1},
 		{"SIZE 18446744073709551615", UINT64_MAX},
 		{"SIZE 18446744073709551616", 0},
 		{"SIZE many", 0},
@@ -372,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_item_26_endless_reply),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_recode),
+		cmocka_unit_test(test_too_many_connections),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_own_replies),
 		cmocka_unit_test(test_own_reply_words),

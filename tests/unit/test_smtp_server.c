@@ -384,6 +384,123 @@ static void test_refused_chunk(void **state)
 	desk_close(&desk);
 }
 
+/* A message whose end is answered before its first chunk: the next waits for both. */
+static void test_the_next_transaction_waits_for_every_answer(void **state)
+{
+	struct desk desk;
+	unsigned first, last;
+
+	(void)state;
+	desk_open(&desk);
+	desk_greet(&desk);
+	smtp_server_own(desk.server, desk_ask(&desk, "MAIL FROM:<>\r\n"), SMTP_OWN_SENDER_OK, NULL);
+	smtp_server_own(desk.server, desk_ask(&desk, "RCPT TO:<a@b>\r\n"), SMTP_OWN_OK, NULL);
+	first = desk_ask(&desk, "BDAT 0\r\n");
+	desk_next(&desk, "");
+	last = desk_ask(&desk, "BDAT 0 LAST\r\n");
+	desk_next(&desk, "");
+	smtp_server_own(desk.server, last, SMTP_OWN_OK, NULL);
+	assert_int_equal(desk_next(&desk, "MAIL FROM:<>\r\n"), 0);
+	assert_int_equal(desk.event.kind, SRV_MORE);
+	smtp_server_own(desk.server, first, SMTP_OWN_NO_SERVER, NULL);
+	desk_hears(&desk, "250 2.1.0 Sender ok\r\n250 2.0.0 Ok\r\n"
+			  "451 4.4.1 No server available at the moment\r\n"
+			  "503 5.5.1 Bad sequence: what came before was refused\r\n");
+	desk_ask(&desk, "MAIL FROM:<>\r\n");
+	desk_close(&desk);
+}
+
+/* What a refused MAIL takes with it is answered 503, but who says 421 means the session. */
+static void test_421_is_said_behind_a_refused_sender(void **state)
+{
+	struct desk desk;
+	unsigned mail, rcpt;
+
+	(void)state;
+	for (int early = 0; early < 2; early++) {
+		desk_open(&desk);
+		desk_greet(&desk);
+		mail = desk_ask(&desk, "MAIL FROM:<a@b>\r\n");
+		rcpt = desk_ask(&desk, "RCPT TO:<a@b>\r\n");
+		if (early)
+			smtp_server_own(desk.server, rcpt, SMTP_OWN_DRAINING, NULL);
+		smtp_server_own(desk.server, mail, SMTP_OWN_RELAY_DENIED, NULL);
+		if (!early)
+			smtp_server_own(desk.server, rcpt, SMTP_OWN_DRAINING, NULL);
+		desk_hears(&desk,
+			"554 5.7.1 Relay access denied\r\n"
+			"421 4.3.2 This balancer is going down, please come back at once\r\n");
+		assert_true(smtp_server_quitting(desk.server));
+		desk_close(&desk);
+	}
+}
+
+static void test_a_refused_greeting_greets_nobody(void **state)
+{
+	const struct smtp_reply no = {.code = 550, .wire = SPAN("550 Not you\r\n")};
+	struct desk desk;
+
+	(void)state;
+	desk_open(&desk);
+	smtp_server_reply(desk.server, desk_ask(&desk, "EHLO c\r\n"), &no);
+	desk_hears(&desk, "550 Not you\r\n");
+	desk_next(&desk, "MAIL FROM:<>\r\n");
+	assert_int_equal(desk.event.kind, SRV_ANSWERED);
+	desk_hears(&desk, "503 5.5.1 Bad sequence: EHLO or HELO first\r\n");
+	desk_close(&desk);
+}
+
+static void test_none_is_freed(void **state)
+{
+	struct smtp_server *server = NULL;
+
+	(void)state;
+	smtp_server_free(&server);
+	assert_null(server);
+}
+
+/* Neither inside a chunk that nobody expected, nor once QUIT is read, is a message border. */
+static void test_not_between(void **state)
+{
+	struct desk desk;
+
+	(void)state;
+	desk_open(&desk);
+	desk_greet(&desk);
+	assert_true(smtp_server_between(desk.server));
+	desk_next(&desk, "BDAT 2\r\n");
+	assert_false(smtp_server_between(desk.server));
+	desk_next(&desk, "xy");
+	assert_int_equal(desk.event.kind, SRV_ANSWERED);
+	assert_true(smtp_server_between(desk.server));
+	smtp_server_own(desk.server, desk_ask(&desk, "QUIT\r\n"), SMTP_OWN_BYE, NULL);
+	assert_false(smtp_server_between(desk.server));
+	desk_close(&desk);
+}
+
+/* It is asked again when nothing has come, as after a time-out that was not one. */
+static void test_no_octets_within_a_long_line(void **state)
+{
+	struct desk desk;
+	char piece[SMTP_COMMAND_LINE + 1];
+
+	(void)state;
+	memset(piece, 'x', sizeof(piece) - 1);
+	piece[sizeof(piece) - 2] = '\r';
+	piece[sizeof(piece) - 1] = '\0';
+	desk_open(&desk);
+	desk_greet(&desk);
+	assert_int_equal(desk_next(&desk, piece), sizeof(piece) - 1);
+	assert_int_equal(desk_next(&desk, ""), 0);
+	assert_int_equal(desk.event.kind, SRV_MORE);
+	assert_false(smtp_server_between(desk.server));
+	/* The CR before it still counts. */
+	assert_int_equal(desk_next(&desk, "\nNOOP\r\n"), 1);
+	assert_int_equal(desk.event.own, SMTP_OWN_LINE_TOO_LONG);
+	assert_true(smtp_server_between(desk.server));
+	desk_close(&desk);
+}
+
 static void test_between(void **state)
 {
 	struct desk desk;
@@ -482,7 +599,13 @@ int main(void)
 		cmocka_unit_test(test_one_transaction_at_a_time),
 		cmocka_unit_test(test_refused_data_leaves_the_transaction_open),
 		cmocka_unit_test(test_refused_chunk),
+		cmocka_unit_test(test_the_next_transaction_waits_for_every_answer),
+		cmocka_unit_test(test_421_is_said_behind_a_refused_sender),
+		cmocka_unit_test(test_a_refused_greeting_greets_nobody),
+		cmocka_unit_test(test_none_is_freed),
 		cmocka_unit_test(test_between),
+		cmocka_unit_test(test_not_between),
+		cmocka_unit_test(test_no_octets_within_a_long_line),
 		cmocka_unit_test(test_ehlo_reply),
 		cmocka_unit_test(test_idle_is_small),
 		cmocka_unit_test(test_unanswered_commands_are_bounded),

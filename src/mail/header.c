@@ -27,6 +27,15 @@ static void append(char *value_r, size_t room, size_t *used, struct span part)
 	value_r[*used] = '\0';
 }
 
+/* One fold more; the blank in front of it is the value's only between two words. */
+static void unfold(char *value_r, size_t room, size_t *used, struct span line)
+{
+	struct span words = span_trim(line);
+	if (*used > 0 && words.len > 0)
+		append(value_r, room, used, (struct span){.at = line.at, .len = 1});
+	append(value_r, room, used, words);
+}
+
 bool mail_header_find(const struct chain *body, const char *name, char *value_r, size_t room)
 {
 	char top[MAIL_HEADER_LOOK];
@@ -40,8 +49,7 @@ bool mail_header_find(const struct chain *body, const char *name, char *value_r,
 		if (found && !folded)
 			break;
 		if (found) {
-			append(value_r, room, &used, (struct span){.at = line.at, .len = 1});
-			append(value_r, room, &used, span_trim(line));
+			unfold(value_r, room, &used, line);
 			continue;
 		}
 		size_t colon = span_find(line, ':');

@@ -56,8 +56,18 @@ static void finds_a_field(void **state)
 static void unfolds(void **state)
 {
 	(void)state;
-	expect("Message-ID:\r\n <a@b>\r\nSubject: x\r\n\r\n", "Message-ID", " <a@b>");
+	expect("Message-ID:\r\n <a@b>\r\nSubject: x\r\n\r\n", "Message-ID", "<a@b>");
 	expect("Message-ID: <a\r\n\t@b>\r\n\r\n", "Message-ID", "<a\t@b>");
+	expect("Message-ID:\r\n \r\n <a@b>\r\n \r\n\r\n", "Message-ID", "<a@b>");
+}
+
+/* What stands in the folds of another field is that field's. */
+static void passes_folds_of_others(void **state)
+{
+	(void)state;
+	expect("Subject: x\r\n Message-ID: <a@b>\r\nMessage-ID: <c@d>\r\n\r\n", "Message-ID",
+		"<c@d>");
+	expect("Subject: x\r\n\tMessage-ID: <a@b>\r\n\r\n", "Message-ID", NULL);
 }
 
 static void stops_at_the_body(void **state)
@@ -86,6 +96,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(finds_a_field),
 		cmocka_unit_test(unfolds),
+		cmocka_unit_test(passes_folds_of_others),
 		cmocka_unit_test(stops_at_the_body),
 		cmocka_unit_test(is_bounded),
 	};

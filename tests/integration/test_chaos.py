@@ -17,13 +17,15 @@ import random
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from harness.client import Crowd
 from harness.ledger import Verdict
+from harness.netns import WEIR_FOR_CLIENTS, Network, server_address
+from harness.sink import Sink
 from harness.world import SLOW, alive, children_of, wait_for
-from pathlib import Path
 
 FULL = bool(os.environ.get("MAILWEIR_TEST_FULL"))
 
@@ -63,12 +65,14 @@ def processes(weir, role):
 
 
 def at_rest_again(weir, before, why):
-    """All gauges are zero, and every process has the descriptors that one of its role had at rest."""
+    """All gauges are zero, and every process has the descriptors that one of its role had at rest; control
+    has one more while it is asked."""
     weir.at_rest()
 
     def all_back():
         now = levels(weir)
-        return now if now == before else None
+        return now if all(now.get(role) == before[role] for role in ("master", "worker")) \
+            and len(now["control"]) == 1 and abs(now["control"][0] - before["control"][0]) <= 1 else None
     try:
         return wait_for(all_back, 30, why)
     except AssertionError:
@@ -247,3 +251,131 @@ def test_a_reload_under_load_changes_control_at_once(fast_weir, sinks, ledger, s
     Verdict(ledger, [server.ledger for server in servers]).clean()
     assert ledger.failures == [] and ledger.indefinite == {}
     say(f"control changed within {took:.2f} s of a reload at {crowd.count} messages")
+
+
+# ---- the network ----
+
+SERVERS = 3
+# Of the conversation with a server, so that a silent one is left soon; and with a client.
+SHORT = ("connect-timeout 1s; greeting-timeout 2s; mail-timeout 2s; rcpt-timeout 2s; data-timeout 2s; "
+         "idle-timeout 2s; queue 5s; outliers eject-for=1s;")
+SHORT_LISTENER = "answer-within 8s; command-timeout 5s; body-timeout 5s;"
+
+
+@pytest.fixture
+def network():
+    try:
+        made = Network(SERVERS)
+    except OSError as error:
+        pytest.skip(f"no network namespaces of our own here: {error}")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def far(network, tmp_path, weir):
+    """Servers on addresses of their own in one namespace, the balancer in the next, the test with it."""
+    sinks = []
+    with network.inside("weir"):
+        try:
+            with network.inside("servers"):
+                for number in range(1, SERVERS + 1):
+                    sinks.append(Sink(tmp_path, f"s{number}", "--slow", "end=2ms"))
+                    sinks[-1].address, sinks[-1].port = server_address(number), 2500 + number
+                    sinks[-1].start()
+            weir.write(sinks, bind=WEIR_FOR_CLIENTS, relay="relay-from 10.77.1.0/24;", pool=SHORT,
+                       listener=SHORT_LISTENER, check="check smtp interval=500ms fast-interval=300ms timeout=1s;")
+            weir.start().seen_servers()
+            yield sinks
+            weir.stop()
+        finally:
+            for sink in sinks:
+                sink.stop()
+
+
+def far_crowd(network, weir, ledger, patience=60):
+    """Clients beyond a network; one that hears nothing gives up late, so that each wait of ours ends first."""
+    crowd = Crowd((WEIR_FOR_CLIENTS, weir.port), ledger, 10, per_session=20, patience=patience, pause=0.005,
+                  retry_after=0.1)
+    with network.inside("clients"):
+        return crowd.start()
+
+
+class Rules:
+    """What is in force while it goes on: rules at a place, for so long; then none."""
+
+    def __init__(self, network, place, *rules):
+        self.network, self.place, self.rules, self.packets = network, place, rules, 0
+
+    def __enter__(self):
+        self.network.rules(self.place, *self.rules)
+        return self
+
+    def __exit__(self, *_):
+        self.packets = self.network.dropped(self.place)
+        self.network.rules(self.place)
+
+
+def more(crowd, count, why, within=60):
+    goal = crowd.count + count
+    wait_for(lambda: crowd.count >= goal, within, why)
+
+
+def finished(weir, crowd, ledger, sinks):
+    """Mail flows, then all is over: the ledger is clean, nothing hangs, everybody is up again."""
+    wait_for(lambda: all(server["state"] == "up" for server in weir.servers().values()), 60, "all servers up")
+    more(crowd, 50, "mail flows on")
+    crowd.stop()
+    crowd.join()
+    verdict = Verdict(ledger, [sink.ledger for sink in sinks]).clean()
+    weir.at_rest()
+    return (f"{crowd.count} messages accepted, {len(ledger.failures)} attempts failed, {ledger.said_ambiguous} "
+            f"ambiguous, {ledger.unheard} unheard, {len(verdict.doubled)} doubled with cause, none lost")
+
+
+def test_servers_that_are_reset(weir, network, far, ledger, say):
+    """Every packet to one server after the other is answered by a reset, in the middle of mail."""
+    crowd, packets = far_crowd(network, weir, ledger), 0
+    for number in range(1, SERVERS + 1):
+        more(crowd, 50, "mail flows")
+        with Rules(network, "servers", f"ip daddr {server_address(number)} counter reject with tcp reset") as rules:
+            wait_for(lambda: weir.state(f"s{number}") in ("down", "ejected"), why="it is found out")
+            more(crowd, 50, "mail flows elsewhere")
+        packets += rules.packets
+    assert packets > 0
+    say(f"servers reset: {packets} packets reset; {finished(weir, crowd, ledger, far)}")
+
+
+def test_servers_that_are_dropped(weir, network, far, ledger, say):
+    """Every packet to a server disappears: nothing tells but our own time-outs."""
+    crowd, packets, found = far_crowd(network, weir, ledger), 0, []
+    for number in range(1, SERVERS + 1):
+        more(crowd, 50, "mail flows")
+        begun = time.monotonic()
+        with Rules(network, "servers", f"ip daddr {server_address(number)} counter drop") as rules:
+            wait_for(lambda: weir.state(f"s{number}") in ("down", "ejected"), 30, "it is found out")
+            found.append(time.monotonic() - begun)
+            # What had not ended there goes on elsewhere within the time-outs above.
+            more(crowd, 50, "mail flows elsewhere")
+        packets += rules.packets
+    assert packets > 0
+    figures = finished(weir, crowd, ledger, far)
+    # MAIL and RCPT of those who were on their way there: answered in time, by whomever.
+    slowest = max(line.get("t_envelope", 0) for line in weir.lines("transaction")) / 1000
+    assert slowest < 8 + 2 * SLOW, slowest
+    say(f"servers dropped: found out within {max(found):.1f} s, the slowest envelope took {slowest:.1f} s, "
+        f"{packets} packets dropped; {figures}")
+
+
+@pytest.mark.parametrize("what", ["reject with tcp reset", "drop"])
+def test_clients_that_are_cut_off(weir, network, far, ledger, say, what):
+    """Between the clients and us: sessions whose client is gone end by our time-outs."""
+    crowd, packets = far_crowd(network, weir, ledger, patience=10), 0
+    for direction in ("weir", "clients"):
+        more(crowd, 100, "mail flows")
+        port = f"tcp {'dport' if direction == 'weir' else 'sport'} {weir.port}"
+        with Rules(network, direction, f"{port} counter {what}") as rules:
+            time.sleep(1.5)
+        packets += rules.packets
+    assert packets > 0
+    say(f"clients, {what}: {packets} packets; {finished(weir, crowd, ledger, far)}")

@@ -28,17 +28,18 @@ class Balancer:
     # ---- the config ----
 
     def write(self, servers, workers=2, pool="", listener="", top="", check=CHECK,
-              relay="relay-from 127.0.0.0/8;", drain="3s", more=""):
+              relay="relay-from 127.0.0.0/8;", drain="3s", more="", bind="127.0.0.1"):
         """`servers`: sinks, or (name, port, options) tuples."""
         lines = []
         for server in servers:
             name, port, options = server if isinstance(server, tuple) else (server.name, server.port, "")
-            lines.append(f"    server {name} 127.0.0.1:{port}{' ' + options if options else ''};")
+            address = getattr(server, "address", "127.0.0.1")
+            lines.append(f"    server {name} {address}:{port}{' ' + options if options else ''};")
         self.config.write_text("\n".join((
             "hostname weir.example;", f"workers {workers};", f"drain-timeout {drain};", top,
             f"log {self.log} format=json;",
             f"admin {{ bind unix:{self.socket} 127.0.0.1:{self.admin_port}; }}",
-            f"listener in {{ bind 127.0.0.1:{self.port}; {relay} send-to farm; {listener} }}",
+            f"listener in {{ bind {bind}:{self.port}; {relay} send-to farm; {listener} }}",
             f"pool farm {{ pass-client none; {check} {pool}", *lines, "}", more, "")))
         return self
 

@@ -13,10 +13,12 @@ class Gone(Exception):
 
 
 class Client:
-    """Octets out, replies in.  A reply is (code, text): the lines' texts, divided by newlines."""
+    """Octets out, replies in.  A reply is (code, text): the lines' texts, divided by newlines.
+    `port`: of this machine, or (address, port)."""
 
     def __init__(self, port, patience=30.0, banner=True):
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=patience * SLOW)
+        to = port if isinstance(port, tuple) else ("127.0.0.1", port)
+        self.sock = socket.create_connection(to, timeout=patience * SLOW)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest = b""
         self.greeting = self.reply() if banner else None

@@ -15,7 +15,7 @@ class Sink:
         self.output = folder / f"{name}.out"
         self.errors = folder / f"{name}.err"
         self.write = folder / f"{name}.mail" if write else None
-        self.options, self.port = options, 0
+        self.options, self.address, self.port = options, "127.0.0.1", 0
         self.binary = binary or program("fast")
         self.process = None
         self.faults.write_text("")
@@ -25,7 +25,7 @@ class Sink:
     def start(self):
         """Also again, on the same port."""
         self.output.write_text("")
-        command = [self.binary, "sink", "--listen", f"127.0.0.1:{self.port}", "--name", self.name, "--count",
+        command = [self.binary, "sink", "--listen", f"{self.address}:{self.port}", "--name", self.name, "--count",
                    "--ledger", self.ledger, "--faults", self.faults, *self.options]
         if self.write:
             command += ["--write", self.write]

@@ -256,15 +256,6 @@ void chain_move(struct chain *to, struct chain *from)
 	from->len = 0;
 }
 
-void chain_share(struct chain *to, const struct chain *from)
-{
-	struct chain_piece *piece;
-
-	assert(to != from && to->pool == from->pool);
-	CHAIN_FOREACH (piece, from)
-		chain_add(to, piece->chunk, piece->at, piece->len);
-}
-
 void chain_eat(struct chain *chain, size_t len)
 {
 	assert(len <= chain->len);

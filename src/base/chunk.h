@@ -69,8 +69,6 @@ void chain_add(struct chain *chain, struct chunk *chunk, size_t at, size_t len);
 void chain_add_copy(struct chain *chain, const void *bytes, size_t len);
 /* Append all of `from` (references move, `from` is left empty). */
 void chain_move(struct chain *to, struct chain *from);
-/* Append all of `from`, which keeps its own (references are taken). */
-void chain_share(struct chain *to, const struct chain *from);
 /* Drop `len` bytes from the front; len <= chain->len. */
 void chain_eat(struct chain *chain, size_t len);
 /* Copy out up to `len` bytes from offset `at`; returns how many. */

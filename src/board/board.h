@@ -116,6 +116,7 @@ enum board_place {
 bool board_claim(struct board *board, int row, int server, enum board_place place, uint32_t limit);
 void board_release(struct board *board, int row, int server, enum board_place place);
 uint32_t board_places(const struct board *board, int server, enum board_place place);
+/* One row's part of it, by which a check sees whether the row was buried. */
 uint32_t board_places_of(const struct board *board, int row, int server, enum board_place place);
 /* Some other row that holds an idle connection to the server, or -1: whom to wake when a
  * connection is wanted and all places are taken by idle ones. */

@@ -89,7 +89,6 @@ void net_pause(struct net_stream *stream, bool paused);
 
 /* Queue for sending; flushed together at the turn's end.  References are taken or moved. */
 void net_push(struct net_stream *stream, struct chain *chain); /* empties `chain` */
-void net_push_copy(struct net_stream *stream, const void *bytes, size_t len);
 /* Flush now, where a later moment in the turn would be too late. */
 void net_flush(struct net_stream *stream);
 size_t net_unsent(

@@ -202,26 +202,15 @@ void net_pause(struct net_stream *stream, bool paused)
 
 /* ---- writing ---- */
 
-static void stream_pushed(struct net_stream *stream)
+void net_push(struct net_stream *stream, struct chain *chain)
 {
+	chain_move(&stream->out, chain);
 	if (stream->write_err)
 		chain_clear(&stream->out); /* broken() was told or is about to be */
 	if (stream->out.len >= NET_HIGH)
 		stream->was_high = true;
 	if (stream->out.len > 0 && !stream->blocked)
 		queue_flush(stream);
-}
-
-void net_push(struct net_stream *stream, struct chain *chain)
-{
-	chain_move(&stream->out, chain);
-	stream_pushed(stream);
-}
-
-void net_push_copy(struct net_stream *stream, const void *bytes, size_t len)
-{
-	chain_add_copy(&stream->out, bytes, len);
-	stream_pushed(stream);
 }
 
 size_t net_unsent(const struct net_stream *stream)

@@ -13,15 +13,6 @@ static bool is_usable(struct pool_server *server)
 	       pool_server_named(server);
 }
 
-bool pool_usable(const struct pool *pool)
-{
-	for (unsigned i = 0; i < pool->servers; i++) {
-		if (is_usable(&pool->server[i]))
-			return true;
-	}
-	return false;
-}
-
 bool pool_has_another(const struct pool *pool, const struct pool_tried *tried, int column)
 {
 	for (unsigned i = 0; i < pool->servers; i++) {

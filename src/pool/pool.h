@@ -124,9 +124,8 @@ enum pool_outcome {
 void pool_note(struct pool_loan *loan, enum pool_outcome outcome, int64_t took);
 
 /* ---- what others ask ---- */
-/* Whether a transaction could be served now or soon: some server is up, not drained. */
-bool pool_usable(const struct pool *pool);
-/* Whether another usable server than `column` is left that was not tried. */
+/* Whether another server than `column` is left that was not tried and could serve now or soon: it
+ * is not down, not drained. */
 bool pool_has_another(const struct pool *pool, const struct pool_tried *tried, int column);
 /* What EHLO may offer: the intersection over the lowest tier's servers as last seen, whatever
  * their health; caps 0 when nothing was seen of any. */

@@ -47,7 +47,6 @@ enum smtp_verb {
 	VERB_TURN,
 	SMTP_VERBS
 };
-const char *smtp_verb_name(enum smtp_verb verb);
 
 /* MAIL's parameters, checked: RFC 1870, 6152, 6531, 3461. */
 struct smtp_mail {

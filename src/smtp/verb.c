@@ -5,7 +5,6 @@
 #include "smtp/server_private.h"
 
 static const char *const verb_names[SMTP_VERBS] = {
-	[VERB_UNKNOWN] = "unknown",
 	[VERB_EHLO] = "EHLO",
 	[VERB_HELO] = "HELO",
 	[VERB_MAIL] = "MAIL",
@@ -34,11 +33,6 @@ static const char *const phase_names[SMTP_PHASES] = {
 	[PHASE_RSET] = "RSET",
 	[PHASE_QUIT] = "QUIT",
 };
-
-const char *smtp_verb_name(enum smtp_verb verb)
-{
-	return verb_names[verb];
-}
 
 const char *smtp_phase_name(enum smtp_phase phase)
 {

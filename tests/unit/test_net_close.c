@@ -128,7 +128,7 @@ static void test_much_unsent_goes_out_first(void **state)
 	static char text[8 * 1024 * 1024];
 	size_t got = 0;
 	int end = -1;
-	net_push_copy(host->end.stream, text, sizeof(text));
+	push_bytes(&host->end, text, sizeof(text));
 	net_close(&host->end.stream, NET_CLOSE_FLUSHED);
 	for (int i = 0; i < 5000 && end == -1; i++) {
 		world_turn_for(&host->world, 1 * MSEC);
@@ -204,7 +204,7 @@ static void test_patience_is_bounded(void **state)
 	struct end a = {0}, b = {0};
 	ends_join(&host->world, &a, &b);
 	net_pause(a.stream, true);
-	net_push_copy(b.stream, text, sizeof(text));
+	push_bytes(&b, text, sizeof(text));
 	int64_t begun = net_now(host->world.loop);
 	net_close(&b.stream, NET_CLOSE_FLUSHED);
 	net_close(&host->end.stream, NET_CLOSE_FLUSHED);

@@ -197,9 +197,17 @@ static inline void end_clear(struct end *end)
 	buf_clear(&end->got);
 }
 
+static inline void push_bytes(struct end *end, const void *bytes, size_t len)
+{
+	struct chain chain;
+	chain_init(&chain, net_chunks(end->world->loop));
+	chain_add_copy(&chain, bytes, len);
+	net_push(end->stream, &chain);
+}
+
 static inline void end_say(struct end *end, const char *text)
 {
-	net_push_copy(end->stream, text, strlen(text));
+	push_bytes(end, text, strlen(text));
 }
 
 #endif

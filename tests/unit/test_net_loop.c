@@ -242,7 +242,7 @@ static void test_busy_peer_does_not_starve_others(void **state)
 	for (int i = 0; i < 2; i++)
 		ends_join(&host->world, &flood.a[i], &flood.b[i]);
 	flood.b[0].read_at_most = 1;
-	net_push_copy(flood.a[0].stream, text, sizeof(text));
+	push_bytes(&flood.a[0], text, sizeof(text));
 	TURN_UNTIL(&host->world, flood.b[0].readables > 0);
 	int before = flood.b[0].readables;
 	end_say(&flood.a[1], "a word");

@@ -129,9 +129,7 @@ static void drained_gets_nothing(void **state)
 	expect_only(&farm, &borrower, "c");
 	/* Its idle connections are ended politely. */
 	FARM_UNTIL(&farm, farm.actor[0].quits == 1 && farm.actor[1].quits == 1);
-	assert_true(pool_usable(farm.worker[0].pool));
 	board_set_by_hand(farm.board, farm_server(&farm, "p/c"), (struct by_hand){.drained = true});
-	assert_false(pool_usable(farm.worker[0].pool));
 	assert_int_equal(fails(&farm, &borrower), ERR_DOWN);
 	assert_non_null(strstr(borrower.text, "3 drained"));
 	/* A connection that comes back to a drained server isn't kept. */
@@ -155,7 +153,6 @@ static void down_and_unusable_get_nothing(void **state)
 	farm_judge(&farm, "p/b", SERVER_DOWN);
 	assert_int_equal(fails(&farm, &borrower), ERR_DOWN);
 	assert_non_null(strstr(borrower.text, "of 3 3 down"));
-	assert_false(pool_usable(farm.worker[0].pool));
 	farm_close(&farm);
 }
 
@@ -174,7 +171,6 @@ static void ejected_are_the_last_resort(void **state)
 	assert_string_equal(
 		borrower.loan->why, "least-transactions: live 0/1, of 1, ejected but no other");
 	give_back(&borrower, POOL_REUSE);
-	assert_true(pool_usable(farm.worker[0].pool));
 	farm_close(&farm);
 }
 

@@ -141,7 +141,7 @@ static inline void decide_command(struct play *play, const struct smtp_server_ev
 		decide(play, event->slot, SMTP_OWN_OK, NULL);
 		break;
 	default:
-		fail_msg("the owner was asked about %s", smtp_verb_name(command->verb));
+		fail_msg("the owner was asked about %.*s", SPAN_ARG(command->line));
 	}
 }
 

@@ -94,8 +94,10 @@ static void asked(struct desk *desk, enum smtp_verb verb, unsigned slot)
 static void on_command(void *arg, const struct smtp_command *command, unsigned slot)
 {
 	struct desk *desk = arg;
+	char verb[16];
 
-	note(desk, smtp_verb_name(command->verb));
+	snprintf(verb, sizeof(verb), "%.*s", (int)span_find(command->line, ' '), command->line.at);
+	note(desk, verb);
 	if (command->verb != VERB_BDAT) /* answered at its end */
 		asked(desk, command->verb, slot);
 }

@@ -29,6 +29,8 @@
 /* Beyond drain-timeout, from which on sessions end at a message border. */
 #define STOP_GRACE (2 * SECOND)
 #define KILL_GRACE (4 * SECOND)
+/* About 75 for ourselves and 128 kept back, for files and for servers; the rest is for clients. */
+enum { DESCRIPTORS_LEAST = 256 };
 
 struct generation *master_generation(struct master *master, enum phase phase)
 {
@@ -145,12 +147,24 @@ static enum err window_open(struct master *master, struct err_text *text)
 	return signals_open(master, text);
 }
 
+static enum err descriptors_raise(struct err_text *text)
+{
+	unsigned limit = sys_real_raise_descriptors();
+	if (limit >= DESCRIPTORS_LEAST)
+		return ERR_OK;
+	return err_set(text, ERR_FULL,
+		"a process may have only %u descriptors (RLIMIT_NOFILE), at least %d are needed",
+		limit, DESCRIPTORS_LEAST);
+}
+
 static enum err start(
 	struct master *master, const struct master_setup *setup, struct err_text *text)
 {
 	master->config_path = mem_string(span_of(setup->config->path));
 	master->binary = mem_string(span_of(setup->binary));
-	enum err err = board_make(master, text);
+	enum err err = descriptors_raise(text);
+	if (!err)
+		err = board_make(master, text);
 	if (!err)
 		err = wakes_make(master, text);
 	if (!err)
@@ -319,7 +333,6 @@ int master_run(const struct master_setup *setup)
 		.status = EX_OK,
 	};
 	LIST_INIT(&master.generations);
-	sys_real_raise_descriptors();
 	enum err err = setup->config ? start(&master, setup, &text)
 				     : resume(&master, setup->handover, &text);
 	if (err) {

@@ -114,7 +114,8 @@ static bool has_place(struct lending *lending, struct pool_server *server, struc
 		survey->nameless = true;
 		return false;
 	}
-	if (pool_server_full(server)) {
+	/* A connect() without a descriptor would fail, and look like the server's fault. */
+	if (pool_server_full(server) || !pools_have_room(server->pool->pools)) {
 		survey->full = true;
 		server->blocked_by = 0;
 		return false;

@@ -36,6 +36,13 @@ void pools_stir(struct pools *pools)
 		net_timer_set(pools->world.loop, &pools->soon, pools_now(pools));
 }
 
+bool pools_have_room(const struct pools *pools)
+{
+	const struct sys *sys = net_sys(pools->world.loop);
+
+	return sys_sockets(sys) < sys_sockets_limit(sys);
+}
+
 /* ---- making ---- */
 
 static void pool_init(struct pools *pools, struct pool *pool, const struct conf_block *block)

@@ -186,6 +186,8 @@ static inline void pool_server_count(const struct pool_server *server, enum metr
 /* ---- pools.c ---- */
 /* Something changed: serve queues and tell borrowers, from the loop, still in this turn. */
 void pools_stir(struct pools *pools);
+/* The process may open one more socket. */
+bool pools_have_room(const struct pools *pools);
 
 /* ---- server.c ---- */
 void pool_server_init(struct pool_server *server, struct pool *pool, unsigned index,

@@ -156,15 +156,41 @@ static struct pool_conn *spare_connection(struct pool *pool)
 }
 
 /* One at a time: each row shows one waiter only, and the next wake comes when this one is gone. */
-static void yield_one(struct pool *pool)
+static void yield(struct pool_conn *conn)
 {
-	struct pool_conn *conn = pool->yielding == 0 ? spare_connection(pool) : NULL;
+	struct pool *pool = conn->server->pool;
 
-	if (!conn)
+	if (pool->yielding > 0)
 		return;
 	conn->yielding = true;
 	pool->yielding++;
 	pool_conn_quit(conn);
+}
+
+static void yield_one(struct pool *pool)
+{
+	struct pool_conn *conn = spare_connection(pool);
+
+	if (conn)
+		yield(conn);
+}
+
+/* The process has no descriptor left: the connection of any pool that has been idle for longest. */
+static void yield_descriptor(struct pools *pools)
+{
+	struct pool_conn *oldest = NULL;
+
+	for (unsigned i = 0; i < pools->pools; i++) {
+		for (unsigned j = 0; j < pools->pool[i].servers; j++) {
+			struct pool_conn *conn =
+				TAILQ_LAST(&pools->pool[i].server[j].idle, pool_conns);
+
+			if (conn && (!oldest || conn->idle_until < oldest->idle_until))
+				oldest = conn;
+		}
+	}
+	if (oldest)
+		yield(oldest);
 }
 
 static void wake_idle_rows(struct pool *pool)
@@ -207,6 +233,8 @@ static void look_around(struct pool *pool, bool served)
 	int row = board_waiting(board_of(pool), pool->column, NULL);
 	const struct lending *oldest = TAILQ_FIRST(&pool->waiting);
 
+	if (oldest && !pools_have_room(pool->pools))
+		yield_descriptor(pool->pools);
 	if (row >= 0 && row != row_of(pool)) {
 		/* It may have waited for nothing but our ticket. */
 		if (served && has_room(pool))

@@ -84,13 +84,22 @@ int64_t board_cell(const struct board *board, int row, int column, enum metric m
 	return read_cell(board, row, column, its->cell);
 }
 
-int64_t board_sum(const struct board *board, int column, enum metric metric)
+static int64_t sum_cells(const struct board *board, int column, unsigned cell)
 {
 	int64_t sum = 0;
 
 	for (int row = 0; row < board_rows(board); row++)
-		sum += board_cell(board, row, column, metric);
+		sum += read_cell(board, row, column, cell);
 	return sum;
+}
+
+int64_t board_sum(const struct board *board, int column, enum metric metric)
+{
+	const struct metric_row *its = metric_row(metric);
+
+	assert(its->type != METRIC_HISTOGRAM);
+	board_column_at(board, column, its->kind);
+	return sum_cells(board, column, its->cell);
 }
 
 uint64_t board_histogram(const struct board *board, int column, enum metric metric,
@@ -101,19 +110,11 @@ uint64_t board_histogram(const struct board *board, int column, enum metric metr
 
 	assert(its->type == METRIC_HISTOGRAM);
 	board_column_at(board, column, its->kind);
-	*sum_usec_r = 0;
-	for (unsigned i = 0; i <= BOARD_BUCKETS; i++) {
-		uint64_t sum = 0;
-
-		for (int row = 0; row < board_rows(board); row++)
-			sum += (uint64_t)read_cell(board, row, column, its->cell + i);
-		if (i == BOARD_BUCKETS) {
-			*sum_usec_r = sum;
-			break;
-		}
-		buckets_r[i] = sum;
-		count += sum;
+	for (unsigned i = 0; i < BOARD_BUCKETS; i++) {
+		buckets_r[i] = (uint64_t)sum_cells(board, column, its->cell + i);
+		count += buckets_r[i];
 	}
+	*sum_usec_r = (uint64_t)sum_cells(board, column, its->cell + BOARD_BUCKETS);
 	return count;
 }
 

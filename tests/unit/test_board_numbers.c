@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sched.h>
 #include <string.h>
 
 #include "board/layout.h"
@@ -187,6 +188,106 @@ static void a_burial_zeroes_gauges_and_keeps_counters(void **state)
 	shared_board_close(&shared);
 }
 
+static void a_row_never_taken_holds_nothing(void **state)
+{
+	struct shared_board shared;
+	struct board *board;
+	int process, row;
+
+	(void)state;
+	shared_board_open(&shared);
+	board = shared.board;
+	process = board_column(board, BOARD_PROCESS, "mailweir");
+	row = board_row_take(board, ROW_WORKER, 1, 0);
+	board_add(board, row, process, M_PROCESS_sockets, 3);
+	assert_int_equal(board_cell(board, row, process, M_PROCESS_sockets), 3);
+	assert_int_equal(board_cell(board, row + 1, process, M_PROCESS_sockets), 0);
+	shared_board_close(&shared);
+}
+
+/* A dead worker is buried over what is left of the columns that it knew. */
+static void a_burial_passes_forgotten_columns(void **state)
+{
+	bool known[BOARD_COLUMNS] = {false};
+	struct shared_board shared;
+	struct board *board;
+	int gone, kept, row;
+
+	(void)state;
+	shared_board_open(&shared);
+	board = shared.board;
+	gone = board_column(board, BOARD_LISTENER, "gone");
+	kept = board_column(board, BOARD_LISTENER, "kept");
+	row = board_row_take(board, ROW_WORKER, 1, 0);
+	board_add(board, row, gone, M_LISTENER_in_gap, 1);
+	board_add(board, row, kept, M_LISTENER_in_gap, 1);
+	known[kept] = true;
+	board_forget(board, known);
+	board_forget(board, known); /* nothing is left to be forgotten twice */
+	assert_int_equal(board_column_kind(board, gone), BOARD_KINDS);
+	assert_int_equal(board_column_kind(board, kept), BOARD_LISTENER);
+	assert_int_equal(board_bury(board, row, true), 1);
+	assert_int_equal(board_sum(board, kept, M_LISTENER_ambiguous), 1);
+	assert_int_equal(board_sum(board, kept, M_LISTENER_in_gap), 0);
+	shared_board_close(&shared);
+}
+
+/* ---- a limit over a gauge ---- */
+
+#define RACES 3000
+
+struct race {
+	_Atomic unsigned stage[2];
+	_Atomic int64_t sum[2];
+};
+
+/* Both have come as far when it returns. */
+static void meet(struct race *its, int row, unsigned stage)
+{
+	atomic_store(&its->stage[row], stage);
+	while (atomic_load(&its->stage[!row]) < stage)
+		sched_yield();
+}
+
+static void race(struct board *board, struct race *its, int row, int column)
+{
+	for (unsigned turn = 1; turn <= RACES; turn++) {
+		meet(its, row, 2 * turn);
+		its->sum[row] = board_add_sum(board, row, column, M_LISTENER_sessions, 1);
+		meet(its, row, 2 * turn + 1);
+		if (row == 0)
+			assert_true(its->sum[0] == 2 || its->sum[1] == 2);
+		board_add(board, row, column, M_LISTENER_sessions, -1);
+	}
+}
+
+static void of_two_who_add_at_once_one_sees_both(void **state)
+{
+	struct race *its = shared_memory(sizeof(*its));
+	struct shared_board shared;
+	int column;
+	pid_t pid;
+
+	(void)state;
+	shared_board_open(&shared);
+	column = board_column(shared.board, BOARD_LISTENER, "in");
+	assert_int_equal(board_row_take(shared.board, ROW_WORKER, 1, 0), 0);
+	assert_int_equal(board_row_take(shared.board, ROW_WORKER, 1, 1), 1);
+	assert_int_equal(board_add_sum(shared.board, 0, column, M_LISTENER_sessions, 2), 2);
+	assert_int_equal(board_add_sum(shared.board, 1, column, M_LISTENER_sessions, 1), 3);
+	assert_int_equal(board_add_sum(shared.board, 0, column, M_LISTENER_sessions, -2), 1);
+	assert_int_equal(board_add_sum(shared.board, 1, column, M_LISTENER_sessions, -1), 0);
+	pid = fork_bound();
+	if (pid == 0) {
+		race(shared.board, its, 1, column);
+		_exit(0);
+	}
+	race(shared.board, its, 0, column);
+	await_child(pid);
+	munmap(its, sizeof(*its));
+	shared_board_close(&shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +296,9 @@ int main(void)
 		cmocka_unit_test(every_cell_is_its_own),
 		cmocka_unit_test(observations_fall_into_their_buckets),
 		cmocka_unit_test(a_burial_zeroes_gauges_and_keeps_counters),
+		cmocka_unit_test(a_row_never_taken_holds_nothing),
+		cmocka_unit_test(a_burial_passes_forgotten_columns),
+		cmocka_unit_test(of_two_who_add_at_once_one_sees_both),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

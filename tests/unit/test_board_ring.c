@@ -227,7 +227,30 @@ static void a_broken_ring_is_given_up(void **state)
 		assert_memory_equal(lines.at, "later\n", 6);
 		buf_reset(&lines);
 	}
+	/* Nor one that left less than a length. */
+	for (uint64_t left = 1; left < sizeof(uint32_t); left++) {
+		wind_to(0, 0);
+		atomic_store(&board->rings[0].committed, left);
+		assert_int_equal(drain(board, 0, &lines, 10000), 0);
+		assert_true(board_log(board, 0, SPAN("later")));
+		assert_int_equal(drain(board, 0, &lines, 10000), 6);
+		buf_reset(&lines);
+	}
 	buf_clear(&lines);
+}
+
+/* The tests of other rooms do without the process's column; then nobody counts. */
+static void a_full_ring_without_a_column_only_drops(void **state)
+{
+	bool known[BOARD_COLUMNS] = {false};
+	char *text = mem_new(BOARD_RING);
+
+	(void)state;
+	board_forget(board, known);
+	assert_false(board_log(board, 0, (struct span){.at = text, .len = BOARD_RING}));
+	assert_int_equal(board_column(board, BOARD_PROCESS, "mailweir"), process);
+	assert_int_equal(board_sum(board, process, M_PROCESS_log_dropped), 0);
+	free(text);
 }
 
 /* ---- under fire ---- */
@@ -315,6 +338,7 @@ int main(void)
 		RING_TEST(the_ring_agrees_with_a_model),
 		RING_TEST(a_torn_line_is_never_seen),
 		RING_TEST(a_broken_ring_is_given_up),
+		RING_TEST(a_full_ring_without_a_column_only_drops),
 		RING_TEST(killed_writers_leave_whole_lines),
 	};
 

@@ -5,28 +5,42 @@
 #ifndef SIM_SCENE_H
 #define SIM_SCENE_H
 
-#include "base/bytes.h"
+#include "base/addr.h"
+#include "base/when.h"
 #include "sim/fault.h"
 
-enum { SCENE_CLIENTS = 64, SCENE_SERVERS = 8 };
+enum { SCENE_CLIENTS = 64, SCENE_SERVERS = 6, SCENE_LISTENERS = 2 };
+
+#define SCENE_MAX_SIZE (256 * 1024) /* of the listeners, octets */
 
 struct scene {
 	uint64_t seed;
 	unsigned clients, servers, workers;
 	unsigned mails;           /* of each client */
-	uint64_t absent_clients;  /* bit i: client i was taken out */
+	uint64_t absent;          /* bit i: client i was taken out */
 	unsigned rate[FAULTS];    /* per 10,000 */
-	unsigned max_connections; /* per server */
-	bool named_servers;       /* by host name rather than address */
+	unsigned max_connections; /* per server, in every edition of the config */
+	unsigned spare;     /* so many of the servers, the last ones, are in a pool of their own */
+	bool named_servers; /* by host name rather than address */
 	bool resend_ambiguous;
-	int64_t calm_after; /* microseconds from the beginning: no more faults */
-	bool no_faults_at_all;
+	bool checks;        /* health checks, of some kind */
+	int64_t calm_after; /* from the beginning: no more faults */
 };
 
 /* A scene of about so many messages. */
 void scene_draw(struct scene *scene_r, uint64_t seed, unsigned mails);
-/* The config of its `edition`-th generation (0: the first); reloads change weights, limits,
- * workers, policies. */
+/* The config of its `edition`-th generation (0: the first): reloads change workers, weights,
+ * policies and time-outs. */
 void scene_config(const struct scene *scene, unsigned edition, struct buf *into);
+
+void scene_listener(unsigned index, struct addr *addr_r);
+void scene_server(unsigned index, struct addr *addr_r);
+const char *scene_server_name(unsigned index); /* "s1" */
+const char *scene_host_name(unsigned index);   /* "s1.sim" */
+/* What the server's EHLO offers. */
+struct scene_offers {
+	bool pipelining, chunking, eightbit, size;
+};
+struct scene_offers scene_offers(const struct scene *scene, unsigned server);
 
 #endif

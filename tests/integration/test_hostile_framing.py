@@ -1,11 +1,10 @@
-"""What goes wrong on the wire, on framing: hostile input over raw sockets, against a running balancer
-with sinks or with a real Postfix 3.7 behind it, whose own defences against smuggling are off."""
+"""What goes wrong on the wire, on framing (items 2 to 10 of docs/catalogue.md): hostile input over raw
+sockets, against a running balancer.  Item 1, the end of data, has test_smuggling.py."""
 import time
 
 import pytest
 
-from harness.client import Client, Gone, stuffed
-from harness.postfix import DOMAIN, Postfix
+from harness.client import Gone, stuffed
 from harness.world import wait_for
 
 MAIL = b"MAIL FROM:<a@client.example>\r\n"
@@ -48,87 +47,6 @@ def drip(client, octets, pause=0.003):
     for at in range(len(octets)):
         client.send(octets[at:at + 1])
         time.sleep(pause)
-
-
-# ---- 1: the end of data ----
-
-NOT_THE_END = {
-    "LF.LF": b"\n.\n", "LF.CRLF": b"\n.\r\n", "CRLF.LF": b"\r\n.\n", "CR.CR": b"\r.\r", "CR.LF": b"\r.\n",
-    "LF.CR": b"\n.\r", "CR.CRLF": b"\r.\r\n", "CRLF.CR": b"\r\n.\r", "LF.CRCRLF": b"\n.\r\r\n",
-    "CRLF.CRCRLF": b"\r\n.\r\r\n", "CRCRLF.CRCRLF": b"\r\r\n.\r\r\n", "CRLF0.CRLF": b"\r\n\0.\r\n",
-    "CRLF.0CRLF": b"\r\n.\0\r\n",
-}
-
-
-def smuggled(sequence):
-    """A body that holds a second message behind something that some take for the end."""
-    return (BODY + b"first" + sequence + b"MAIL FROM:<smuggler@client.example>\r\n"
-            b"RCPT TO:<victim@dest.example>\r\nDATA\r\nSubject: smuggled\r\n\r\nsmuggled")
-
-
-@pytest.fixture(scope="module")
-def victim():
-    """A Postfix that is sent DATA, as most servers are."""
-    postfix = Postfix("victim", more="smtpd_discard_ehlo_keywords = chunking\n")
-    try:
-        yield postfix.start()
-    finally:
-        postfix.stop()
-
-
-def test_item_01_the_victim_can_be_smuggled_to(victim):
-    """Without us it is one: else the tests below prove nothing."""
-    victim.quiet().empty()
-    with Client(victim.port).hello().envelope("a@client.example", f"b@{DOMAIN}") as client:
-        assert client.say("DATA")[0] == 354
-        client.send(smuggled(b"\n.\r\n") + b"\r\n.\r\n")
-        assert client.reply()[0] == 250
-        wait_for(lambda: len(victim.quiet().files()) == 2, why="both messages")
-
-
-@pytest.mark.parametrize("pace", ["at-once", "octet-by-octet"])
-@pytest.mark.parametrize("name", NOT_THE_END)
-def test_item_01_end_of_data_is_exact(weir, victim, name, pace):
-    victim.quiet().empty()
-    before = victim.log().count("client=localhost")
-    weir.write([("victim", victim.port, "")], workers=1).start().seen_servers()
-    sequence = NOT_THE_END[name]
-    head, tail = smuggled(sequence).split(sequence, 1)
-    with weir.client().hello().envelope("a@client.example", f"b@{DOMAIN}") as client:
-        assert client.say("DATA")[0] == 354
-        client.send(head)
-        drip(client, sequence) if pace == "octet-by-octet" else client.send(sequence)
-        client.send(tail + b"\r\n.\r\n")
-        assert client.reply() == (NUL if b"\0" in sequence else BARE)
-        assert client.is_closed()
-    # A good one behind it arrives alone, and nothing was ever queued for the smuggler.
-    with weir.client().hello().envelope("a@client.example", f"good@{DOMAIN}") as client:
-        assert client.say("DATA")[0] == 354
-        client.send(stuffed(BODY + b"good\r\n"))
-        assert client.reply()[0] == 250
-    assert [recipient for recipient, _ in victim.quiet().mails()] == [f"good@{DOMAIN}"]
-    assert "smuggler" not in victim.log().split("client=localhost", before + 1)[-1]
-
-
-@pytest.mark.parametrize("name", NOT_THE_END)
-def test_item_01_nothing_is_smuggled_in_a_chunk(weir, victim, name):
-    victim.quiet().empty()
-    weir.write([("victim", victim.port, "")], workers=1).start().seen_servers()
-    octets = smuggled(NOT_THE_END[name]) + b"\r\n"
-    with weir.client().hello().envelope("a@client.example", f"b@{DOMAIN}") as client:
-        client.send(f"BDAT {len(octets)} LAST\r\n".encode() + octets)
-        assert client.reply() == (NUL if b"\0" in octets else BARE)
-    assert victim.quiet().mails() == []
-
-
-def test_item_01_the_true_end_inside_a_chunk_is_data(weir, victim):
-    victim.quiet().empty()
-    weir.write([("victim", victim.port, "")], workers=1).start().seen_servers()
-    octets = smuggled(b"\r\n.\r\n") + b"\r\n"
-    with weir.client().hello().envelope("a@client.example", f"b@{DOMAIN}") as client:
-        client.send(f"BDAT {len(octets)} LAST\r\n".encode() + octets)
-        assert client.reply()[0] == 250
-    assert victim.quiet().mails() == [(f"b@{DOMAIN}", octets)]
 
 
 # ---- 2, 4: commands ----

@@ -186,8 +186,8 @@ static void on_ended(void *arg, const struct talk_end *end)
 	case CONN_QUITTING:
 		pool_conn_turn(conn, CONN_GONE);
 		return;
-	case CONN_GONE:
-	case CONN_STATES:
+	case CONN_GONE:   /* unreachable: its conversation is over */
+	case CONN_STATES: /* unreachable: no state */
 		break;
 	}
 	assert(!"a connection that is gone has ended");
@@ -211,13 +211,9 @@ static void on_timer(void *arg)
 {
 	struct pool_conn *conn = arg;
 
-	/* Used since it was set: enter_idle() sets it again. */
-	if (conn->state != CONN_IDLE)
-		return;
-	if (pools_now(pools_of(conn)) >= conn->idle_until)
+	/* Lent since it was set: enter_idle() will set it again. */
+	if (conn->state == CONN_IDLE)
 		pool_conn_quit(conn);
-	else
-		net_timer_set(pools_of(conn)->world.loop, &conn->timer, conn->idle_until);
 }
 
 /* ---- opening ---- */
@@ -275,10 +271,6 @@ struct pool_conn *pool_conn_open(struct pool_server *server, struct lending *len
 
 void pool_conn_quit(struct pool_conn *conn)
 {
-	if (!talk_client_clean(conn->talk)) {
-		pool_conn_turn(conn, CONN_GONE);
-		return;
-	}
 	pool_conn_turn(conn, CONN_QUITTING);
 	talk_client_quit(conn->talk);
 }

@@ -65,7 +65,7 @@ static int64_t level_of(struct pool_server *server, struct survey *survey)
 		return LEVEL_EJECTED;
 	case SERVER_DOWN:
 	case SERVER_UNUSABLE:
-	case SERVER_STATES:
+	case SERVER_STATES: /* unreachable: no state */
 		break;
 	}
 	survey->out++;

@@ -3,6 +3,7 @@
  */
 #include "pool/pool_conf.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/when.h"
@@ -23,7 +24,8 @@ static void expect_policy(struct conf_report *report, struct span text)
 	size_t count = 0;
 	const char *near;
 
-	while (count < 16 && balance_at((int)count)) {
+	while (balance_at((int)count)) {
+		assert(count < sizeof(names) / sizeof(names[0]));
 		names[count] = balance_at((int)count)->name;
 		count++;
 	}

@@ -215,8 +215,7 @@ void pool_server_took(struct pool_server *server, int64_t took);
 struct pool_conn *pool_conn_open(struct pool_server *server, struct lending *lending);
 /* The one function that moves a connection; to GONE it is closed and recycled. */
 void pool_conn_turn(struct pool_conn *conn, enum conn_state to);
-void pool_conn_quit(
-	struct pool_conn *conn); /* idle or lent; gone at once where QUIT can't be said */
+void pool_conn_quit(struct pool_conn *conn); /* idle or lent */
 /* Back from its borrower. */
 void pool_conn_return(struct pool_conn *conn, enum pool_return how);
 /* Idle ones of the server, in this worker. */

@@ -111,6 +111,8 @@ static void balance_and_its_field(void **state)
 		"did you mean \"least-transactions\"?");
 	refused("pool p { balance fastest; pass-client none; server a 10.0.0.1:25; }",
 		"expected least-transactions, round-robin, latency, hash FIELD or random");
+	refused("pool p { balance; pass-client none; server a 10.0.0.1:25; }",
+		"expected least-transactions, round-robin, latency, hash FIELD or random");
 	refused("pool p { balance hash; pass-client none; server a 10.0.0.1:25; }",
 		"\"hash\" needs a field of the message");
 	refused("pool p { balance hash recipients; pass-client none; server a 10.0.0.1:25; }",
@@ -138,6 +140,41 @@ static void names_must_fit_the_board(void **state)
 	snprintf(text, sizeof(text), "pool %.*s { pass-client none; server %.*s 10.0.0.1:25; }",
 		POOL, x, SERVER + 1, x);
 	refused(text, "the names are too long");
+}
+
+/* A board that is full is a mistake of the config, in words that name what had no room. */
+static void a_full_board_is_said(void **state)
+{
+	static bool known[BOARD_COLUMNS];
+	static const char *const missing[] = {"for p:", "for p/a:"};
+	struct conf *conf = parse("pool p { pass-client none; server a 10.0.0.1:25; }");
+	void *map = mmap(NULL, board_size(), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct board *board;
+	struct err_text text;
+	char name[16];
+
+	(void)state;
+	assert_non_null(conf);
+	assert_ptr_not_equal(map, MAP_FAILED);
+	for (int room = 0; room < 3; room++) {
+		memset(known, 0, sizeof(known));
+		assert_int_equal(board_attach(map, &board, &text), ERR_OK);
+		board_forget(board, known);
+		for (int i = 0; i < BOARD_COLUMNS - room; i++) {
+			snprintf(name, sizeof(name), "l%d", i);
+			assert_int_equal(board_column(board, BOARD_LISTENER, name), i);
+		}
+		if (room == 2) {
+			assert_int_equal(pool_columns(board, conf, known, &text), ERR_OK);
+			continue;
+		}
+		assert_int_equal(pool_columns(board, conf, known, &text), ERR_FULL);
+		assert_non_null(strstr(text.text, missing[room]));
+	}
+	munmap(map, board_size());
+	conf_free(&conf);
+	conf_report_clear(&report);
 }
 
 static void columns_are_made_and_kept(void **state)
@@ -188,6 +225,7 @@ int main(void)
 		cmocka_unit_test(mistakes_are_named),
 		cmocka_unit_test(balance_and_its_field),
 		cmocka_unit_test(names_must_fit_the_board),
+		cmocka_unit_test(a_full_board_is_said),
 		cmocka_unit_test(columns_are_made_and_kept),
 	};
 

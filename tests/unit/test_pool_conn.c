@@ -190,6 +190,128 @@ static void idle_too_long_is_ended_by_quit(void **state)
 	farm_close(&farm);
 }
 
+/* The time it is lent for doesn't count, even if it ran out meanwhile. */
+static void idle_time_is_not_counted_while_lent(void **state)
+{
+	struct farm farm;
+	struct borrower borrower = {0};
+
+	farm_open(&farm, 1, "pool p { idle-timeout 100ms; pass-client none; server a $0; }");
+	borrow_and_return(&farm, &borrower, POOL_REUSE);
+	borrow_now(&farm, 0, &borrower);
+	farm_turn_for(&farm, 150 * MSEC);
+	assert_false(borrower.ended);
+	give_back(&borrower, POOL_REUSE);
+	borrow_now(&farm, 0, &borrower);
+	assert_true(borrower.loan->reused);
+	give_back(&borrower, POOL_REUSE);
+	FARM_UNTIL(&farm, farm.actor[0].quits == 1);
+	assert_int_equal(farm.actor[0].opened, 1);
+	farm_close(&farm);
+}
+
+/* A server that offers more than it did: who needs that gets a connection on which it was said. */
+static void a_connection_of_former_days_is_passed_over(void **state)
+{
+	struct farm farm;
+	struct borrower old = {0}, young = {0}, needs = {.want = {.needs = SMTP_CAP_DSN}};
+
+	farm_open(&farm, 1, ONE);
+	borrow_now(&farm, 0, &old);
+	farm.actor[0].ehlo = "250-actor\r\n250 DSN\r\n";
+	borrow_now(&farm, 0, &young);
+	give_back(&young, POOL_REUSE);
+	give_back(&old, POOL_REUSE); /* it is the most recently used one */
+	for (int i = 0; i < 2; i++) {
+		borrow_now(&farm, 0, &needs);
+		assert_true(talk_client_offer(needs.loan->talk)->caps & SMTP_CAP_DSN);
+		assert_int_equal(farm.actor[0].opened, 2);
+		give_back(&needs, POOL_REUSE);
+	}
+	farm_close(&farm);
+}
+
+/* A word nobody asked for: one that says goodbye is a server that leaves, any other is a sign. */
+static void unasked_words_end_an_idle_connection(void **state)
+{
+	struct farm farm;
+	struct borrower borrower = {0};
+
+	farm_open(&farm, 1, ONE);
+	borrow_and_return(&farm, &borrower, POOL_REUSE);
+	actor_say(&farm.actor[0].talk[0], "421 4.4.2 timeout exceeded\r\n");
+	FARM_UNTIL(&farm, pools_open(farm.worker[0].pools) == 0);
+	assert_int_equal(farm_sum(&farm, "p/a", M_SERVER_stale), 1);
+	assert_int_equal(farm_sum(&farm, "p/a", M_SERVER_poisoned), 0);
+	FARM_UNTIL(&farm, farm.actor[0].open == 0);
+	borrow_and_return(&farm, &borrower, POOL_REUSE);
+	actor_say(&farm.actor[0].talk[0], "250 ok\r\n");
+	FARM_UNTIL(&farm, pools_open(farm.worker[0].pools) == 0);
+	assert_int_equal(farm_sum(&farm, "p/a", M_SERVER_stale), 1);
+	assert_int_equal(farm_sum(&farm, "p/a", M_SERVER_poisoned), 1);
+	assert_int_equal(farm_places(&farm, "p/a", PLACE_IDLE), 0);
+	farm_close(&farm);
+}
+
+/* Once spoiled it stays so, whatever else becomes of the transaction. */
+static void what_is_noted_last_redeems_nothing(void **state)
+{
+	struct farm farm;
+	struct borrower borrower = {0};
+
+	farm_open(&farm, 1, ONE);
+	borrow_now(&farm, 0, &borrower);
+	pool_note(borrower.loan, POOL_OUR_CONDUCT, 0);
+	pool_note(borrower.loan, POOL_ACCEPTED, 0);
+	give_back(&borrower, POOL_REUSE);
+	assert_int_equal(pools_open(farm.worker[0].pools), 0);
+	farm_close(&farm);
+}
+
+/* A borrower that asks again as soon as it is told is served in a further turn, not in this one. */
+struct eager {
+	struct worker *worker;
+	struct pool_loan *loan;
+	unsigned left, served;
+	bool inside;
+};
+
+static void eager_ready(void *arg, enum err err, struct pool_loan *loan, const char *text)
+{
+	struct eager *eager = arg;
+
+	(void)text;
+	assert_false(eager->inside);
+	assert_int_equal(err, ERR_OK);
+	assert_ptr_equal(loan, eager->loan);
+	eager->inside = true;
+	eager->served++;
+	pool_give_back(&eager->loan, POOL_REUSE);
+	if (eager->left-- > 0)
+		eager->loan = pool_lend(eager->worker->pool, &(struct pool_want){.deadline = NEVER},
+			eager_ready, eager);
+	eager->inside = false;
+}
+
+static void who_asks_again_at_once_waits_a_turn(void **state)
+{
+	struct farm farm;
+	struct eager eager = {.left = 50};
+	unsigned before;
+
+	farm_open(&farm, 1, ONE);
+	eager.worker = &farm.worker[0];
+	eager.loan = pool_lend(
+		eager.worker->pool, &(struct pool_want){.deadline = NEVER}, eager_ready, &eager);
+	while (eager.served < 51) {
+		before = eager.served;
+		farm_turn(&farm);
+		assert_in_range(eager.served - before, 0, 20);
+	}
+	assert_int_equal(farm.actor[0].opened, 1);
+	farm_close(&farm);
+}
+
 static void closed_meanwhile_is_noticed(void **state)
 {
 	struct farm farm;
@@ -428,6 +550,23 @@ static void freed_with_loans_out(void **state)
 	farm_close(&farm);
 }
 
+static void freed_while_somebody_waits(void **state)
+{
+	struct farm farm;
+	struct borrower out = {0}, waiting = {0};
+	struct pools *none = NULL;
+
+	farm_open(&farm, 1, "pool p { max-connections 1; pass-client none; server a $0; }");
+	borrow_now(&farm, 0, &out);
+	borrow(&farm, 0, &waiting);
+	farm_turn_for(&farm, 5 * MSEC);
+	assert_int_equal(
+		board_sum(farm.board, pool_column(farm.worker[0].pool), M_POOL_waiting), 1);
+	assert_null(pools_find(farm.worker[0].pools, "q"));
+	farm_close(&farm); /* looks whether any place or ticket is left */
+	pools_free(&none);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +580,11 @@ int main(void)
 		cmocka_unit_test(retires_after_messages_per_connection),
 		cmocka_unit_test(retires_after_five_refusals),
 		cmocka_unit_test(idle_too_long_is_ended_by_quit),
+		cmocka_unit_test(idle_time_is_not_counted_while_lent),
+		cmocka_unit_test(a_connection_of_former_days_is_passed_over),
+		cmocka_unit_test(unasked_words_end_an_idle_connection),
+		cmocka_unit_test(what_is_noted_last_redeems_nothing),
+		cmocka_unit_test(who_asks_again_at_once_waits_a_turn),
 		cmocka_unit_test(closed_meanwhile_is_noticed),
 		cmocka_unit_test(closed_between_pick_and_ready),
 		cmocka_unit_test(cancelled_while_opening_is_kept_for_others),
@@ -452,6 +596,7 @@ int main(void)
 		cmocka_unit_test(draining_quits_what_is_idle),
 		cmocka_unit_test(deadline_ends_an_opening),
 		cmocka_unit_test(freed_with_loans_out),
+		cmocka_unit_test(freed_while_somebody_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,11 +80,41 @@ static void idle_connections_give_theirs(void **state)
 	setrlimit(RLIMIT_NOFILE, &before);
 }
 
+/* Who was used longest ago goes first, whichever pool it is of. */
+static void the_oldest_idle_connection_goes_first(void **state)
+{
+	struct rlimit before = limit_sockets();
+	struct borrower old = {0}, young = {0}, waiter = {0};
+	struct farm farm;
+
+	for (int turned = 0; turned < 2; turned++) {
+		farm_open(&farm, 1,
+			"pool p { pass-client none; server a $0; server b $1; }"
+			"pool q { pass-client none; server c $2; }");
+		farm_judge(&farm, turned ? "p/a" : "p/b", SERVER_DOWN);
+		borrow_now(&farm, 0, &old);
+		farm_judge(&farm, turned ? "p/a" : "p/b", SERVER_UP);
+		farm_judge(&farm, turned ? "p/b" : "p/a", SERVER_DOWN);
+		borrow_now(&farm, 0, &young);
+		give_back(&old, POOL_REUSE);
+		farm_turn_for(&farm, 5 * MSEC);
+		give_back(&young, POOL_REUSE);
+		farm.worker[0].pool = pools_find(farm.worker[0].pools, "q");
+		borrow_now(&farm, 0, &waiter);
+		assert_int_equal(farm.actor[turned].quits, 1);
+		assert_int_equal(farm.actor[!turned].quits, 0);
+		give_back(&waiter, POOL_REUSE);
+		farm_close(&farm);
+	}
+	setrlimit(RLIMIT_NOFILE, &before);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_has_no_descriptor_waits_for_one),
 		cmocka_unit_test(idle_connections_give_theirs),
+		cmocka_unit_test(the_oldest_idle_connection_goes_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

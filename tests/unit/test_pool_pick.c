@@ -1,6 +1,7 @@
 /*
  * Which server gets a transaction: verdicts, hand, tiers, what is tried or lacking, probes.
  */
+#include "pool/private.h"
 #include "test_pool_help.h"
 
 #define THREE "pool p { pass-client none; server a $0; server b $1; server c $2; }"
@@ -192,6 +193,88 @@ static void probing_takes_one_by_the_token(void **state)
 	farm_close(&farm);
 }
 
+/* A probe waits for no place: the token stays for who comes when there is one. */
+static void no_probe_without_a_place(void **state)
+{
+	struct farm farm;
+	struct borrower borrower = {0}, holder = {0};
+
+	farm_open(&farm, 1,
+		"pool p { pass-client none; server a $0; server b $1 max-connections=1; }");
+	farm_judge(&farm, "p/a", SERVER_DOWN);
+	borrow_now(&farm, 0, &holder);
+	farm_judge(&farm, "p/a", SERVER_UP);
+	farm_judge(&farm, "p/b", SERVER_PROBING);
+	board_grant_probe(farm.board, farm_server(&farm, "p/b"));
+	expect_only(&farm, &borrower, "a");
+	give_back(&holder, POOL_REUSE);
+	assert_string_equal(next(&farm, &borrower), "b");
+	expect_only(&farm, &borrower, "a");
+	farm_close(&farm);
+}
+
+/* The first moment of a slow start: next to no weight, but where there is no other it serves. */
+static void no_weight_at_all_is_a_little(void **state)
+{
+	struct farm farm;
+	struct borrower borrower = {0};
+
+	farm_open(&farm, 1, "pool p { pass-client none; server a $0; }");
+	board_judge(farm.board, farm_server(&farm, "p/a"),
+		&(struct verdict){.state = SERVER_UP, .weight = 0});
+	borrow_now(&farm, 0, &borrower);
+	assert_string_equal(borrower.loan->why, "least-transactions: live 0/0.00, of 1");
+	give_back(&borrower, POOL_REUSE);
+	farm_close(&farm);
+}
+
+/* ---- another row is quicker ---- */
+
+static struct farm *raced;
+
+/* Between our survey and our claim another worker takes the last place of the first server. */
+static int pick_and_lose(struct candidate *candidate, int n, uint64_t key, uint64_t random)
+{
+	const int column = farm_server(raced, "p/a");
+
+	(void)key;
+	(void)random;
+	if (n == 2) {
+		assert_ptr_equal(candidate[0].credit, &raced->worker[0].pool->server[0].credit);
+		assert_true(board_claim(raced->board, 1, column, PLACE_OPEN, 1));
+	}
+	return 0;
+}
+
+static void a_lost_race_goes_to_the_next_server(void **state)
+{
+	static const struct balance_ops loser = {.name = "loser", .pick = pick_and_lose};
+	struct pool_settings settings;
+	struct borrower borrower = {0}, waiter = {0};
+	struct farm farm;
+
+	farm_open(&farm, 1,
+		"pool p { max-connections 1; pass-client none; server a $0; server b $1; }");
+	board_row_take(farm.board, ROW_WORKER, 1, 1);
+	raced = &farm;
+	settings = *farm.worker[0].pool->settings;
+	settings.balance.ops = &loser;
+	farm.worker[0].pool->settings = &settings;
+	borrow_now(&farm, 0, &borrower);
+	assert_string_equal(borrower.loan->server_name, "b");
+	assert_string_equal(borrower.loan->why, "loser: live 0/1, of 1");
+	assert_int_equal(farm.actor[0].opened, 0);
+	borrow(&farm, 0, &waiter);
+	farm_turn_for(&farm, 20 * MSEC);
+	assert_false(waiter.told);
+	board_release(farm.board, 1, farm_server(&farm, "p/a"), PLACE_OPEN);
+	FARM_UNTIL(&farm, waiter.told);
+	assert_string_equal(waiter.loan->server_name, "a");
+	give_back(&borrower, POOL_REUSE);
+	give_back(&waiter, POOL_REUSE);
+	farm_close(&farm);
+}
+
 static void no_probe_above_the_tier_in_use(void **state)
 {
 	struct farm farm;
@@ -316,6 +399,97 @@ static void none_has_it(void **state)
 	farm_close(&farm);
 }
 
+/* Whether giving a slow server up leads anywhere. */
+static void another_is_left(void **state)
+{
+	struct pool_tried tried = {0};
+	struct farm farm;
+	struct pool *pool;
+	int a, b, c;
+
+	farm_open(
+		&farm, 1, "pool p { pass-client none; server a $0; server b $1; server c h:25; }");
+	pool = farm.worker[0].pool;
+	a = farm_server(&farm, "p/a");
+	b = farm_server(&farm, "p/b");
+	c = farm_server(&farm, "p/c"); /* has no address */
+	assert_true(pool_has_another(pool, &tried, a));
+	tried = (struct pool_tried){.count = 2, .column = {c, b}};
+	assert_false(pool_has_another(pool, &tried, a));
+	assert_true(pool_has_another(pool, &tried, b));
+	tried.count = 0;
+	farm_judge(&farm, "p/b", SERVER_DOWN);
+	assert_false(pool_has_another(pool, &tried, a));
+	farm_judge(&farm, "p/b", SERVER_UNUSABLE);
+	assert_false(pool_has_another(pool, &tried, a));
+	/* The last resort is one. */
+	farm_judge(&farm, "p/b", SERVER_EJECTED);
+	assert_true(pool_has_another(pool, &tried, a));
+	board_set_by_hand(farm.board, b, (struct by_hand){.drained = true});
+	assert_false(pool_has_another(pool, &tried, a));
+	board_addresses(farm.board, c,
+		&(struct addr){.family = ADDR_IP4, .ip4 = {127, 0, 0, 1}, .port = 25}, 1);
+	assert_true(pool_has_another(pool, &tried, a));
+	farm_close(&farm);
+}
+
+static void offers_are_cut_to_the_smallest(void **state)
+{
+	const uint32_t caps = SMTP_CAP_SEEN | SMTP_CAP_SIZE;
+	struct farm farm;
+	struct pool *pool;
+
+	farm_open(&farm, 1, THREE);
+	pool = farm.worker[0].pool;
+	board_offer(farm.board, farm_server(&farm, "p/a"), caps | SMTP_CAP_DSN, 2000);
+	board_offer(farm.board, farm_server(&farm, "p/b"), caps | SMTP_CAP_HELP, 1000);
+	assert_int_equal(pool_offer(pool).caps, caps);
+	assert_int_equal(pool_offer(pool).size, 1000);
+	board_offer(farm.board, farm_server(&farm, "p/c"), caps, 3000);
+	assert_int_equal(pool_offer(pool).size, 1000);
+	farm_close(&farm);
+}
+
+static void avoidance_doubles_up_to_its_bound(void **state)
+{
+	struct farm farm;
+	struct pool_server *server;
+	int64_t now;
+
+	farm_open(&farm, 1, THREE);
+	server = &farm.worker[0].pool->server[0];
+	for (int i = 0; i < 40; i++) {
+		int64_t wanted = i < 5 ? SECOND << i : 30 * SECOND;
+
+		now = net_now(farm.worker[0].loop);
+		pool_server_failed(server);
+		assert_int_equal(server->avoid_until - now, wanted);
+		pool_server_failed(server); /* one that was under way then */
+		assert_int_equal(server->avoid_until - now, wanted);
+		server->avoid_until = 0; /* as if it were over */
+	}
+	pool_server_works(server);
+	assert_false(pool_server_avoided(server));
+	pool_server_failed(server);
+	assert_int_equal(server->avoid_until - net_now(farm.worker[0].loop), SECOND);
+	farm_close(&farm);
+}
+
+/* Learned under an older config that allowed more. */
+static void a_learned_limit_only_lowers(void **state)
+{
+	struct farm farm;
+	struct pool_server *server;
+
+	farm_open(&farm, 1, "pool p { max-connections 3; pass-client none; server a $0; }");
+	server = &farm.worker[0].pool->server[0];
+	board_learn_limit(farm.board, 0, server->column, 10, net_now(farm.worker[0].loop));
+	assert_int_equal(pool_server_limit(server), 3);
+	board_learn_limit(farm.board, 0, server->column, 2, net_now(farm.worker[0].loop));
+	assert_int_equal(pool_server_limit(server), 2);
+	farm_close(&farm);
+}
+
 static void offer_is_that_of_the_first_tier(void **state)
 {
 	struct farm farm;
@@ -389,7 +563,14 @@ int main(void)
 		cmocka_unit_test(down_and_unusable_get_nothing),
 		cmocka_unit_test(ejected_are_the_last_resort),
 		cmocka_unit_test(probing_takes_one_by_the_token),
+		cmocka_unit_test(no_probe_without_a_place),
+		cmocka_unit_test(no_weight_at_all_is_a_little),
+		cmocka_unit_test(a_lost_race_goes_to_the_next_server),
 		cmocka_unit_test(no_probe_above_the_tier_in_use),
+		cmocka_unit_test(another_is_left),
+		cmocka_unit_test(offers_are_cut_to_the_smallest),
+		cmocka_unit_test(avoidance_doubles_up_to_its_bound),
+		cmocka_unit_test(a_learned_limit_only_lowers),
 		cmocka_unit_test(tiers_in_order),
 		cmocka_unit_test(tried_ones_are_passed_over),
 		cmocka_unit_test(needs_are_looked_up),

@@ -312,8 +312,13 @@ static void a_picky_waiter_is_passed(void **state)
 	struct borrower on_a = {0}, on_b = {0}, picky = {0}, plain = {0};
 	struct borrower *a, *b;
 
-	for (int picky_worker = 0; picky_worker < 2; picky_worker++) {
-		picky = (struct borrower){.want = {.needs = SMTP_CAP_SMTPUTF8}};
+	/* What it wants of an extension, of size, or because a was tried before. */
+	for (int kind = 0; kind < 6; kind++) {
+		int picky_worker = kind % 2;
+
+		picky = (struct borrower){0};
+		picky.want.needs = kind / 2 == 0 ? SMTP_CAP_SMTPUTF8 : 0;
+		picky.want.size = kind / 2 == 1 ? 20000 : 0;
 		plain = on_a = on_b = (struct borrower){0};
 		farm_open(&farm, 2, TWO);
 		farm.actor[1].ehlo = "250-b\r\n250 SMTPUTF8\r\n";
@@ -324,6 +329,8 @@ static void a_picky_waiter_is_passed(void **state)
 		borrow_now(&farm, 0, &on_b);
 		a = on_a.loan->server_name[0] == 'a' ? &on_a : &on_b;
 		b = a == &on_a ? &on_b : &on_a;
+		if (kind / 2 == 2)
+			picky.tried = (struct pool_tried){1, {farm_server(&farm, "p/a")}};
 		queue_up(&farm, picky_worker, &picky);
 		queue_up(&farm, 0, &plain);
 		/* It can't use a's place, so the younger one gets it. */

@@ -60,6 +60,8 @@ static void take_office(struct control *control)
 
 void control_leave(struct control *control)
 {
+	if (!control->leaving)
+		log_writer_hurry(control->log);
 	control->leaving = true;
 }
 
@@ -130,7 +132,8 @@ struct control *control_new(const struct control_setup *setup, struct err_text *
 	net_on_wake(control->loop, woken, control);
 	net_timer_init(&control->tick, tick, control);
 	net_timer_set(control->loop, &control->tick, net_now(control->loop));
-	control->log = log_writer_new(setup->sys, setup->board, log_settings_of(setup->conf), text);
+	control->log = log_writer_new(
+		setup->sys, setup->board, setup->row, log_settings_of(setup->conf), text);
 	if (control->log)
 		control->admin = admin_new(
 			&(struct admin_world){

@@ -23,3 +23,9 @@ void process_numbers_put(struct board *board, int row, struct net_loop *loop, ui
 	board_set(board, row, column, M_PROCESS_sockets, sys_sockets(net_sys(loop)));
 	*turns = 0;
 }
+
+int64_t process_numbers_log_dropped(const struct board *board)
+{
+	int column = board_find(board, BOARD_PROCESS, column_name);
+	return column < 0 ? 0 : board_sum(board, column, M_PROCESS_log_dropped);
+}

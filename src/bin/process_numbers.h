@@ -11,5 +11,7 @@
 enum err process_columns(struct board *board, bool *known, struct err_text *text) MUST_USE;
 /* Each tick; `turns` since the last one, which is set to 0. */
 void process_numbers_put(struct board *board, int row, struct net_loop *loop, uint64_t *turns);
+/* Lines that no ring had room for, over all processes. */
+int64_t process_numbers_log_dropped(const struct board *board);
 
 #endif

@@ -83,18 +83,24 @@ static bool fd_wait_writable(int fd)
 	return poll(&waiting, 1, -1) >= 0 || errno == EINTR;
 }
 
-static bool fd_write(int fd, struct span bytes)
+/* What could not be written is left in *rest. */
+static bool fd_write_some(int fd, struct span *rest)
 {
-	while (bytes.len > 0) {
-		ssize_t put = write(fd, bytes.at, bytes.len);
+	while (rest->len > 0) {
+		ssize_t put = write(fd, rest->at, rest->len);
 		if (put >= 0)
-			bytes = span_from(bytes, (size_t)put);
+			*rest = span_from(*rest, (size_t)put);
 		else if (errno == EAGAIN && !fd_wait_writable(fd))
 			return false;
 		else if (errno != EINTR && errno != EAGAIN)
 			return false;
 	}
 	return true;
+}
+
+static bool fd_write(int fd, struct span bytes)
+{
+	return fd_write_some(fd, &bytes);
 }
 
 /* The rename is durable once its directory is. */
@@ -179,10 +185,24 @@ int sys_file_append_open(const char *path, struct err_text *text)
 	return fd;
 }
 
+/* A disk that became full takes a part: it goes again, so that the whole can be tried anew. */
+static void take_back(int handle, size_t written)
+{
+	struct stat file;
+	if (written > 0 && fstat(handle, &file) == 0 && S_ISREG(file.st_mode) &&
+		(size_t)file.st_size >= written)
+		(void)!ftruncate(handle, file.st_size - (off_t)written);
+}
+
 enum err sys_file_append(int handle, struct span bytes)
 {
+	struct span rest = bytes;
+	enum err err = ERR_OK;
 	(void)flock(handle, LOCK_EX);
-	enum err err = fd_write(handle, bytes) ? ERR_OK : err_of_errno(errno);
+	if (!fd_write_some(handle, &rest)) {
+		err = err_of_errno(errno);
+		take_back(handle, bytes.len - rest.len);
+	}
 	(void)flock(handle, LOCK_UN);
 	return err;
 }

@@ -83,6 +83,7 @@ enum err sys_file_replace(
 /* Append whole lines and keep open; a torn last line of before is ended first.
  * The result: handle >= 0, or -1 with *text.  "-" is standard output, "stderr" the other. */
 int sys_file_append_open(const char *path, struct err_text *text);
+/* All of it, or nothing and an error (a part, if it isn't a file but a pipe that broke). */
 enum err sys_file_append(int handle, struct span bytes) MUST_USE;
 void sys_file_close(int handle);
 bool sys_file_is_terminal(int handle);

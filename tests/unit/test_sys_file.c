@@ -8,9 +8,11 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -159,6 +161,30 @@ static void test_full_device_is_told(void **state)
 	sys_file_close(full);
 }
 
+static void test_append_is_all_or_nothing(void **state)
+{
+	(void)state;
+	struct err_text text;
+	struct buf got = {0};
+	struct rlimit before, small = {.rlim_cur = 8};
+	unlink(path);
+	int handle = sys_file_append_open(path, &text);
+	assert_int_equal(sys_file_append(handle, SPAN("one\n")), ERR_OK);
+	/* There is room for half of it, as on a disk that is nearly full. */
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small.rlim_max = before.rlim_max;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(sys_file_append(handle, SPAN("two and more\n")), ERR_FULL);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_int_equal(sys_file_append(handle, SPAN("three\n")), ERR_OK);
+	sys_file_close(handle);
+	assert_int_equal(sys_file_read(path, 100, &got, &text), ERR_OK);
+	assert_string_equal(buf_string(&got), "one\nthree\n");
+	buf_clear(&got);
+}
+
 static void test_standard_output_is_not_closed(void **state)
 {
 	(void)state;
@@ -180,6 +206,7 @@ int main(void)
 		cmocka_unit_test(test_append_goes_to_the_end),
 		cmocka_unit_test(test_append_ends_a_torn_line),
 		cmocka_unit_test(test_full_device_is_told),
+		cmocka_unit_test(test_append_is_all_or_nothing),
 		cmocka_unit_test(test_standard_output_is_not_closed),
 	};
 	return cmocka_run_group_tests(tests, folder_make, folder_remove);

@@ -14,6 +14,7 @@
 
 #define FILE_MAX   (1u << 20)
 #define SAVE_AFTER (1 * SECOND)
+#define SAVE_AGAIN (5 * SECOND) /* after a failure, such as a full disk */
 /* Extensions that every server of a tier must have for a listener to offer them. */
 #define SHARED (SMTP_CAP_8BITMIME | SMTP_CAP_SMTPUTF8 | SMTP_CAP_DSN | SMTP_CAP_ENHANCED)
 
@@ -80,20 +81,34 @@ static void work(void *arg)
 	saving->err = sys_file_replace(saving->path, buf_span(&saving->text), 0640, &saving->error);
 }
 
+static void log_state(struct health *health, const char *text)
+{
+	struct log_line line;
+	log_begin(&line, &health->line, sys_wall(net_sys(health->world.loop)), LOG_EVENT_alarm);
+	log_string(&line, LOG_reason, "state");
+	log_string(&line, LOG_text, text);
+	log_end(&line, health->world.board, health->world.row);
+}
+
+/* Said once, and once again when it is over. */
+static void saved(struct health *health, const struct health_saving *saving)
+{
+	bool failed = saving->err != ERR_OK;
+	health->saving = NULL;
+	if (failed)
+		net_timer_set(health->world.loop, &health->save,
+			net_now(health->world.loop) + SAVE_AGAIN);
+	if (failed != health->unsaved)
+		log_state(
+			health, failed ? saving->error.text : "what servers offer is saved again");
+	health->unsaved = failed;
+}
+
 static void done(void *arg)
 {
 	struct health_saving *saving = arg;
-	struct health *health = saving->health;
-	if (health)
-		health->saving = NULL;
-	if (health && saving->err != ERR_OK) {
-		struct log_line line;
-		log_begin(&line, &health->line, sys_wall(net_sys(health->world.loop)),
-			LOG_EVENT_alarm);
-		log_string(&line, LOG_reason, "state");
-		log_string(&line, LOG_text, saving->error.text);
-		log_end(&line, health->world.board, health->world.row);
-	}
+	if (saving->health)
+		saved(saving->health, saving);
 	buf_clear(&saving->text);
 	free(saving);
 }

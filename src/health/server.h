@@ -53,6 +53,7 @@ struct health {
 	unsigned servers;
 	struct net_timer tick, save;
 	struct health_saving *saving; /* a job that runs */
+	bool unsaved;                 /* the last one failed */
 	struct buf line;
 };
 

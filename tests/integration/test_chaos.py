@@ -14,14 +14,16 @@ import contextlib
 import http.client
 import os
 import random
+import re
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from harness.client import Crowd
+from harness.client import Client, Crowd, Gone, message, stuffed
 from harness.ledger import Verdict
 from harness.netns import WEIR_FOR_CLIENTS, Network, server_address
 from harness.sink import Sink
@@ -379,3 +381,224 @@ def test_clients_that_are_cut_off(weir, network, far, ledger, say, what):
         packets += rules.packets
     assert packets > 0
     say(f"clients, {what}: {packets} packets; {finished(weir, crowd, ledger, far)}")
+
+
+# ---- descriptors ----
+
+def limited(weir, limits):
+    """The balancer is started under limits of the shell's ulimit."""
+    script = weir.folder / "limited"
+    script.write_text(f'#!/bin/sh\n{limits} || exit 71\nexec {weir.binary} "$@"\n')
+    script.chmod(0o755)
+    weir.binary = script
+    return weir
+
+
+def cpu(pid):
+    """Seconds of processor time so far."""
+    words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def open_until_refused(weir, most):
+    """Sessions that were greeted, and what the first one beyond was told, to the end of its connection."""
+    welcome = []
+    for _ in range(most):
+        client = Client(weir.port, banner=False)
+        if client.line().startswith("220 "):
+            welcome.append(client)
+            continue
+        refusal = client.sock.recv(1000)
+        client.close()
+        return welcome, refusal
+    raise AssertionError(f"{most} sessions, and none was refused")
+
+
+class Sampler:
+    """The highest of many looks at a figure."""
+
+    def __init__(self, look):
+        self.look, self.most, self.done = look, 0, threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        while not self.done.wait(0.01):
+            self.most = max(self.most, self.look())
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
+
+
+def send_at_once(clients, ledger):
+    """One message on each of these sessions, all at the same time."""
+    def send(client, name):
+        ended = False
+        try:
+            client.hello()
+            client.send(b"MAIL FROM:<a@client.example>\r\nRCPT TO:<b@dest.example>\r\nDATA\r\n")
+            replies = [client.reply() for _ in range(3)]
+            if replies[-1][0] == 354:
+                ended = True
+                client.send(stuffed(message(name)))
+                replies.append(client.reply())
+            ledger.told(name, next((reply for reply in replies if reply[0] >= 400), replies[-1]))
+        except Gone as error:
+            ledger.lost(name, ended, error)
+
+    threads = []
+    for number, client in enumerate(clients):
+        ledger.offer(f"at-once-{number}")
+        threads.append(threading.Thread(target=send, args=(client, f"at-once-{number}")))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_descriptors_run_out(fast_weir, sinks, ledger, say):
+    weir, servers = limited(fast_weir, "ulimit -n 400"), sinks(3, "--slow", "end=300ms")
+    weir.write(servers, workers=1, pool="max-connections 500; idle-timeout 1s;",
+               listener="max-sessions 5000; max-sessions-per-client 5000;").start().seen_servers()
+    before, (worker,) = levels(weir), weir.pids("worker")
+
+    # All places are taken by sessions; one of them is in the middle of a message.
+    half = weir.client().hello().envelope("a@client.example", "b@dest.example")
+    assert half.say("DATA")[0] == 354
+    half.send(b"X-Ledger-Id: half\r\n\r\nfirst half\r\n")
+    ledger.offer("half")
+    sessions, _ = open_until_refused(weir, 400)
+    begun, used = time.monotonic(), cpu(worker)
+    for _ in range(60):
+        with Client(weir.port, banner=False) as client:
+            assert client.reply()[0] == 421
+            assert client.is_closed()
+    time.sleep(1.5)
+    share = (cpu(worker) - used) / (time.monotonic() - begun)
+    refused = weir.listener("sessions_refused_total")
+    assert refused >= 61
+    half.send(b"second half\r\n.\r\n")
+    reply = half.reply()
+    ledger.told("half", reply)
+    assert reply[0] == 250, reply
+    half.say("QUIT")
+    half.close()
+
+    # And now all of them want a connection to a server, for which there are not enough descriptors.
+    with Sampler(lambda: descriptors(worker)) as held:
+        send_at_once(sessions, ledger)
+    verdict = Verdict(ledger, [server.ledger for server in servers]).clean()
+    assert not ledger.failures and not ledger.indefinite, ledger.failures[:3]
+    metrics = weir.metrics()
+    for name in ("connects_failed_total", "timeouts_total", "broken_total"):
+        assert metrics.sum(f"mailweir_server_{name}") == 0, name
+    assert not weir.lines("server-state"), weir.lines("server-state")
+
+    # And afterwards all is as before.
+    for client in sessions:
+        client.close()
+    at_rest_again(weir, before, "descriptors come back")
+    again, _ = open_until_refused(weir, 400)
+    assert len(again) >= len(sessions)
+    for client in again:
+        client.close()
+    assert share < 0.3, share
+    say(f"descriptors: of 400, {before['worker'][0]} at rest, {len(sessions)} sessions, {held.most} at most; {refused:.0f} "
+        f"refused by 421, {share:.1%} of a processor meanwhile; {sum(verdict.copies.values())} messages, none lost")
+
+
+def test_too_few_descriptors_are_refused_at_the_start(fast_weir, sinks):
+    weir = limited(fast_weir, "ulimit -n 120").write(sinks(1))
+    run = weir.command("run")
+    assert run.returncode == 69
+    assert "only 120 descriptors" in run.stderr, run.stderr
+
+
+# ---- disks ----
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """small_disk("64k") is the path of a disk of that size."""
+    made = []
+
+    def mount(size):
+        place = tmp_path / f"disk{len(made)}"
+        place.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "mailweir-test", str(place)],
+                              capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no disk of our own here: {done.stderr.strip()}")
+        made.append(place)
+        return place
+    yield mount
+    for place in made:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def dropped(weir):
+    return weir.metrics().sum("mailweir_process_log_dropped_total")
+
+
+def test_the_logs_disk_is_full(fast_weir, sinks, ledger, small_disk, say):
+    weir, servers, disk = fast_weir, sinks(2), small_disk("64k")
+    weir.log = disk / "weir.log"
+    # Whole addresses make the lines long: the rings are to be full soon.
+    weir.write(servers, workers=1, listener="log-addresses full; max-sessions-per-client 1000;")
+    weir.start().seen_servers()
+    with Crowd(weir.port, ledger, 8, per_session=1000) as crowd:
+        wait_for(lambda: "the log can't be written" in weir.errors.read_text(), 60, "the full disk is said")
+        full_at = crowd.count
+        wait_for(lambda: dropped(weir) > 0, 120, "the rings are full")
+        lost_at = crowd.count
+        more(crowd, 200, "mail flows on")
+        assert all(line.get("event") for line in weir.lines()), "no line is torn"
+        before = disk.stat().st_size, len(weir.lines())
+        subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+        wait_for(lambda: [line for line in weir.lines("alarm") if line.get("reason") == "log"], 30, "it is written again")
+        more(crowd, 50, "mail flows on")
+    Verdict(ledger, [server.ledger for server in servers]).clean()
+    assert not ledger.failures and not ledger.indefinite
+    weir.at_rest()
+    weir.stop()
+    # Each message of which there is no line is one that was counted as dropped.
+    lines, lost = weir.lines(), weir_alarm(weir)
+    transactions = sum(line["event"] == "transaction" for line in lines)
+    attempts = sum(line["event"] == "attempt" for line in lines)
+    assert "lines are lost" in weir.errors.read_text()
+    assert lost > 0 and 2 * crowd.count - transactions - attempts == lost, (crowd.count, transactions, attempts, lost)
+    say(f"log on a full disk: said after {full_at} messages, lines lost from {lost_at} on, {lost} of "
+        f"{2 * crowd.count} in all, each counted; {before[1]} lines were whole; {crowd.count} messages, none lost")
+
+
+def weir_alarm(weir):
+    """How many lines the log says it has lost."""
+    return sum(int(re.search(r"(\d+) lines are lost", line["text"]).group(1))
+               for line in weir.lines("alarm") if line.get("reason") == "log")
+
+
+def test_the_states_disk_is_full(weir, sinks, ledger, small_disk, say):
+    servers, disk = sinks(2), small_disk("64k")
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    weir.write(servers, top=f"state {disk};").start().seen_servers()
+
+    def alarms():
+        return [line["text"] for line in weir.lines("alarm") if line.get("reason") == "state"]
+    wait_for(alarms, 30, "it is said")
+    with Crowd(weir.port, ledger, 4, each=25) as crowd:
+        crowd.join()
+    time.sleep(1)
+    assert len(alarms()) == 1 and "No space left" in alarms()[0], alarms()
+    assert sorted(path.name for path in disk.iterdir()) == ["filler"], "no half of a file is left"
+    filler.unlink()
+    wait_for(lambda: (disk / "offers").exists(), 30, "it is saved when there is room")
+    assert "farm/s1" in (disk / "offers").read_text()
+    wait_for(lambda: len(alarms()) == 2, why="that is said as well")
+    Verdict(ledger, [server.ledger for server in servers]).clean()
+    say(f"state on a full disk: {alarms()}; {crowd.count} messages meanwhile")

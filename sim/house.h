@@ -1,0 +1,40 @@
+/*
+ * The house: a Mailweir in a world.  Workers and control are the product's own; the master is
+ * this one, which does what bin/master does without fork and signals: generations, burial,
+ * replacement, the hung killed, sockets that nobody serves.
+ */
+#ifndef SIM_HOUSE_H
+#define SIM_HOUSE_H
+
+#include "sim/process.h"
+
+struct house;
+
+struct house_setup {
+	struct world *world;
+	struct wire_net *net;
+	struct sim_files *files;
+	struct sim_names *names;
+};
+
+/* The first generation starts at once. */
+struct house *house_new(const struct house_setup *setup);
+void house_free(struct house **house);
+/* As by SIGTERM: everything drains. */
+void house_stop(struct house *house);
+bool house_is_gone(const struct house *house); /* the last process has left */
+
+/* The promises that can be looked at from outside: limits, memory, waits without cause.  `whole`:
+ * everything, else what is cheap. */
+void house_sweep(struct house *house, bool whole);
+/* When it is gone: gauges at zero, nothing left behind. */
+void house_check_end(struct house *house);
+
+struct house_sums {
+	uint64_t ambiguous, unheard, accepted; /* as the product counted */
+	uint64_t sessions, replays, deaths, reloads, turns;
+	size_t memory_peak; /* of one worker */
+};
+struct house_sums house_sums(const struct house *house);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * What the files of the house share.
+ */
+#ifndef SIM_HOUSE_INSIDE_H
+#define SIM_HOUSE_INSIDE_H
+
+#include <setjmp.h>
+
+#include "bin/config.h"
+#include "bin/control.h"
+#include "bin/silence.h"
+#include "bin/worker.h"
+#include "sim/house.h"
+#include "sim/scene.h"
+
+enum { HOUSE_LANES = 4, HOUSE_SOCKETS = SCENE_LISTENERS * HOUSE_LANES, HOUSE_GENERATIONS = 16 };
+
+struct house;
+struct house_generation;
+
+struct house_child {
+	struct house *house;
+	struct house_generation *generation;
+	enum board_role role;
+	unsigned index;
+	int row; /* -1: given back */
+
+	struct sys *sys; /* NULL: none runs */
+	struct sim_heap *heap;
+	struct worker *worker;
+	struct control *control;
+	struct world_timer run, burial, restart;
+	bool leaves;           /* its burial is that of an orderly end */
+	int64_t since;         /* it was started */
+	int64_t stopped_until; /* stands still */
+	unsigned kill_in;      /* so many kill points from now it dies; 0: it doesn't */
+	unsigned failures;
+	struct silence silence;
+};
+
+enum house_phase { HOUSE_STARTING, HOUSE_CURRENT, HOUSE_DRAINING };
+
+struct house_generation {
+	unsigned number, workers;
+	enum house_phase phase;
+	struct config *config;
+	int64_t since, drain_timeout, stop_at, kill_at;
+	struct house_child child[HOUSE_LANES + 1]; /* control first */
+	unsigned children;
+	bool known[BOARD_COLUMNS];
+};
+
+struct house {
+	struct world *world;
+	struct sim_box box;
+	struct board *board;
+	int row; /* the master's */
+	struct rng rng;
+	struct house_generation *generation[HOUSE_GENERATIONS];
+	unsigned generations, last_number, edition;
+	struct worker_socket socket[HOUSE_SOCKETS];
+	struct wire_listener *listener[HOUSE_SOCKETS];
+	unsigned sockets;
+	uint64_t uncovered;
+	bool stopping;
+	struct world_timer tick, mishap;
+	struct house_child *running; /* whose turn it is */
+	jmp_buf death;               /* where a process that dies in its turn goes */
+	uint64_t deaths, reloads, turns;
+	size_t memory_peak;
+	int64_t waiting_since[BOARD_COLUMNS]; /* a place is free, and somebody waits for it */
+	int hand_drained;                     /* a column, or -1 */
+};
+
+#define HOUSE_EACH_GENERATION(g, house)                                                            \
+	for (unsigned g##_i = 0; g##_i < (house)->generations; g##_i++)                            \
+		for (struct house_generation *g = (house)->generation[g##_i]; g; g = NULL)
+
+/* ---- house_child.c ---- */
+void house_child_start(struct house_child *child);
+void house_child_kill(struct house_child *child, const char *where);
+void house_child_clear(struct house_child *child);
+bool house_any(const struct house_generation *generation, bool workers_only);
+void house_wake_all(struct house *house);
+void house_order(struct house_generation *generation, enum board_role role, enum board_order order);
+
+/* ---- house_mishap.c ---- */
+void house_mishaps_begin(struct house *house);
+
+/* ---- house.c ---- */
+void house_reload(struct house *house);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * One world from its beginning to its end.
+ */
+#ifndef SIM_RUN_H
+#define SIM_RUN_H
+
+#include "sim/ledger.h"
+#include "sim/scene.h"
+#include "sim/trace.h"
+
+struct run_result {
+	bool failed, crashed;
+	char check[40];
+	char words[400];
+	char state[600]; /* who still waits for what, when it never ended */
+	uint64_t steps, turns, deaths, reloads;
+	uint64_t client_sessions, server_sessions, server_commands;
+	uint64_t ambiguous, unheard, replays;
+	struct ledger_sums ledger;
+	uint64_t faults[FAULTS];
+	int64_t simulated; /* microseconds */
+	size_t memory_peak;
+	uint64_t fingerprint; /* of all that happened: the same scene gives the same */
+};
+
+void run_world(const struct scene *scene, struct trace *trace, struct run_result *result_r);
+/* The same in a process of its own: a crash is a result too. */
+void run_world_apart(const struct scene *scene, struct run_result *result_r);
+
+/* Take out of the scene what its failure doesn't need; runs at most `runs` worlds.  The scene
+ * then still fails by the same check. */
+void run_shrink(struct scene *scene, const char *check, unsigned runs);
+
+#endif

@@ -602,3 +602,89 @@ def test_the_states_disk_is_full(weir, sinks, ledger, small_disk, say):
     wait_for(lambda: len(alarms()) == 2, why="that is said as well")
     Verdict(ledger, [server.ledger for server in servers]).clean()
     say(f"state on a full disk: {alarms()}; {crowd.count} messages meanwhile")
+
+
+# ---- memory ----
+
+BIG = 10 * 1024 * 1024
+
+
+def virtual_size(pid):
+    return int(re.search(r"VmSize:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()).group(1)) * 1024
+
+
+def send_big(weir, ledger, name):
+    ended = False
+    try:
+        with weir.client(60).hello() as client:
+            client.envelope("a@client.example", "big@dest.example")
+            if (reply := client.say("DATA"))[0] == 354:
+                body = stuffed(message(name, BIG))
+                client.send(body[:-3])
+                ended = True
+                client.send(body[-3:])
+                reply = client.reply()
+            ledger.told(name, reply)
+            return reply[0] == 250
+    except (Gone, OSError, AssertionError) as error:
+        ledger.lost(name, ended, error)
+        return False
+
+
+def test_memory_runs_out(fast_weir, sinks, ledger, say):
+    """Bodies pile up behind servers that stand still, until a worker gets no more memory: it dies at once
+    and cleanly, its clients know that nothing was accepted, the other worker's notice nothing."""
+    weir, servers = fast_weir, sinks(2)
+    weir.deaths_expected = True
+    weir.write(servers, workers=2).start()
+    room = virtual_size(weir.pids("worker")[0]) + 80 * 1024 * 1024
+    weir.stop()
+    limited(weir, f"ulimit -v {room // 1024}")
+    weir.write(servers, workers=2, listener="replay-limit 16MiB; answer-within 1min;").start().seen_servers()
+    for server in servers:
+        server.turn("stall body:100000,match=big@dest")
+    done, few = set(), threading.Semaphore(2)
+
+    def big(name):
+        ledger.offer(name)
+        if send_big(weir, ledger, name):
+            done.add(name)
+            return
+        # It comes again as an MTA would: later, and not all at once.
+        for _ in range(50):
+            healthy.wait()
+            with few:
+                if send_big(weir, ledger, name):
+                    done.add(name)
+                    return
+            time.sleep(0.1)
+
+    def died():
+        return [line for line in weir.lines("process") if line["state"] == "died"]
+    healthy = threading.Event()
+    names = [f"big-{number}" for number in range(24)]
+    threads = [threading.Thread(target=big, args=(name,)) for name in names]
+    with Crowd(weir.port, ledger, 6, per_session=20, patience=60, retry_after=0.1) as crowd:
+        for thread in threads:
+            thread.start()
+        try:
+            wait_for(died, 60, "a worker dies for want of memory")
+            more(crowd, 100, "mail flows on")
+        finally:
+            for server in servers:
+                server.kill()
+                server.faults.write_text("")
+                server.start()
+            healthy.set()
+            for thread in threads:
+                thread.join(120 * SLOW)
+        more(crowd, 100, "mail flows on")
+    verdict = Verdict(ledger, [server.ledger for server in servers]).clean()
+    assert done == set(names)
+    weir.at_rest()
+    assert "out of memory" in weir.errors.read_text()
+    deaths = died()
+    assert {(line["role"], line["signal"]) for line in deaths} == {("worker", signal.SIGABRT)}, deaths
+    say(f"memory: {room // 2 ** 20} MiB a process, {len(names)} bodies of {BIG // 2 ** 20} MiB at once: {len(deaths)} "
+        f"workers died; {crowd.count} small messages meanwhile, {len(ledger.failures)} attempts failed, "
+        f"{len(verdict.doubled)} doubled with cause, none lost")

@@ -34,6 +34,7 @@ struct house_sums {
 	uint64_t ambiguous, unheard, accepted; /* as the product counted */
 	uint64_t sessions, replays, deaths, reloads, turns;
 	size_t memory_peak; /* of one worker */
+	uint64_t below;     /* allocations or calls counted, see scene.h */
 };
 struct house_sums house_sums(const struct house *house);
 

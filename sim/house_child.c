@@ -77,6 +77,34 @@ static void bury(void *arg)
 	world_set(house->world, &house->tick, house->world->now, house->tick.fn, house);
 }
 
+/* ---- faults from below: in the first process of the role, and only once ---- */
+
+static void below_begin(struct house_child *child)
+{
+	struct house *house = child->house;
+	const struct scene *scene = house->world->scene;
+	enum board_role role = scene->below_control ? ROW_CONTROL : ROW_WORKER;
+	if (scene->below == BELOW_NOTHING || house->below_done || child->role != role)
+		return;
+	house->below = child;
+	house->below_done = true;
+	if (scene->below == BELOW_ALLOCATION)
+		sim_heap_fail(child->heap, scene->below_n);
+	else
+		sim_sys_fail_call(child->sys, scene->below_n);
+}
+
+static void below_end(struct house_child *child)
+{
+	struct house *house = child->house;
+	if (house->below != child)
+		return;
+	house->below = NULL;
+	house->below_count = house->world->scene->below == BELOW_ALLOCATION
+				     ? sim_heap_calls(child->heap)
+				     : sim_sys_calls(child->sys);
+}
+
 static void end(struct house_child *child, bool leaves)
 {
 	struct house *house = child->house;
@@ -100,6 +128,7 @@ void house_child_kill(struct house_child *child, const char *where)
 		return;
 	note(child, "dies", where);
 	child->house->deaths++;
+	below_end(child);
 	sim_sys_kill(&child->sys);
 	end(child, false);
 }
@@ -150,6 +179,7 @@ static void left(struct house_child *child)
 {
 	struct world *world = child->house->world;
 	note(child, "leaves", "");
+	below_end(child);
 	sim_sys_free(&child->sys);
 	if (sim_heap_blocks(child->heap) > 0)
 		world_fail(world, "left-behind",
@@ -200,10 +230,7 @@ static void after(struct house_child *child, enum turn result)
 		left(child);
 		break;
 	case TURN_DIED:
-		note(child, "dies", "in its turn");
-		child->house->deaths++;
-		sim_sys_kill(&child->sys);
-		end(child, false);
+		house_child_kill(child, "in its turn");
 		break;
 	}
 }
@@ -270,6 +297,7 @@ void house_child_start(struct house_child *child)
 	board_row_order(house->board, child->row, ORDER_RUN);
 	child->heap = sim_heap_new();
 	child->sys = sim_sys_new(&house->box, child->row);
+	below_begin(child);
 	sim_sys_on_runnable(child->sys, runnable, child);
 	board_pid(house->board, child->row, child->row + 1);
 	note(child, "starts", "");

@@ -68,6 +68,9 @@ struct house {
 	jmp_buf death;               /* where a process that dies in its turn goes */
 	uint64_t deaths, reloads, turns;
 	size_t memory_peak;
+	struct house_child *below; /* where a fault from below is due, or calls are counted */
+	bool below_done;
+	uint64_t below_count;
 	int64_t waiting_since[BOARD_COLUMNS]; /* a place is free, and somebody waits for it */
 	int hand_drained;                     /* a column, or -1 */
 };

@@ -180,5 +180,6 @@ struct house_sums house_sums(const struct house *house)
 		.reloads = house->reloads,
 		.turns = house->turns,
 		.memory_peak = house->memory_peak,
+		.below = house->below_count,
 	};
 }

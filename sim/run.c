@@ -136,6 +136,7 @@ static void take_sums(struct cast *cast, struct run_result *result)
 	result->ambiguous = house.ambiguous;
 	result->unheard = house.unheard;
 	result->replays = house.replays;
+	result->below = house.below;
 	result->memory_peak = house.memory_peak;
 	result->ledger = ledger_sums(cast->ledger);
 	result->simulated = world->now - WORLD_EPOCH;

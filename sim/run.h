@@ -16,6 +16,7 @@ struct run_result {
 	uint64_t steps, turns, deaths, reloads;
 	uint64_t client_sessions, server_sessions, server_commands;
 	uint64_t ambiguous, unheard, replays;
+	uint64_t below; /* allocations or calls, if the scene counts them */
 	struct ledger_sums ledger;
 	uint64_t faults[FAULTS];
 	int64_t simulated; /* microseconds */

@@ -23,7 +23,11 @@ struct scene {
 	unsigned spare;     /* so many of the servers, the last ones, are in a pool of their own */
 	bool named_servers; /* by host name rather than address */
 	bool resend_ambiguous;
-	bool checks;        /* health checks, of some kind */
+	bool checks; /* health checks, of some kind */
+	/* A fault from below: the `below_n`-th of its kind in the first worker, or in control. */
+	enum scene_below { BELOW_NOTHING, BELOW_ALLOCATION, BELOW_CALL } below;
+	bool below_control;
+	uint64_t below_n;   /* 0: none fails, they are counted */
 	int64_t calm_after; /* from the beginning: no more faults */
 };
 

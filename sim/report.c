@@ -1,0 +1,109 @@
+/*
+ * Reports.
+ */
+#include "sim/report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SHRINK_RUNS = 250, TRACE_LINES = 250 };
+
+void report_sums(const struct run_result *sums, uint64_t worlds)
+{
+	const struct ledger_sums *ledger = &sums->ledger;
+	printf("%" PRIu64 " messages in %" PRIu64 " attempts: %" PRIu64 " acknowledged, %" PRIu64
+	       " refused\n",
+		ledger->mails, ledger->attempts, ledger->acknowledged, ledger->refused);
+	printf("%" PRIu64 " commits, %" PRIu64 " doubled with cause, %" PRIu64
+	       " attempts in doubt; counted by us: %" PRIu64 " ambiguous, %" PRIu64
+	       " unheard, %" PRIu64 " replays\n",
+		ledger->commits, ledger->doubled, ledger->in_doubt, sums->ambiguous, sums->unheard,
+		sums->replays);
+	printf("%" PRIu64 " worlds, %.1f simulated hours, %" PRIu64 " client sessions, %" PRIu64
+	       " server connections, %" PRIu64 " commands at servers\n",
+		worlds, (double)sums->simulated / (double)HOUR, sums->client_sessions,
+		sums->server_sessions, sums->server_commands);
+	printf("%" PRIu64 " turns, %" PRIu64 " steps, %" PRIu64 " deaths, %" PRIu64
+	       " reloads, at most %.1f MiB in one process\n",
+		sums->turns, sums->steps, sums->deaths, sums->reloads,
+		(double)sums->memory_peak / (1 << 20));
+	printf("faults:");
+	for (int i = 0; i < FAULTS; i++) {
+		if (sums->faults[i])
+			printf("%s %s %" PRIu64, i % 4 ? "," : "\n ", fault_name((enum sim_fault)i),
+				sums->faults[i]);
+	}
+	printf("\n");
+}
+
+/* ---- a failure ---- */
+
+static void print_names(const struct scene *scene)
+{
+	const char *between = "";
+	for (int i = 0; i < FAULTS; i++) {
+		if (scene->rate[i] == 0)
+			continue;
+		printf("%s%s", between, fault_name((enum sim_fault)i));
+		between = ",";
+	}
+	if (!*between)
+		printf("none");
+}
+
+static void print_command(const struct campaign *campaign, const struct scene *scene)
+{
+	printf("  ./dev sim --seed %" PRIu64 " --world %u --absent %" PRIx64
+	       " --mails %u --workers %u "
+	       "--servers %u --only ",
+		scene->seed, campaign->world_messages, scene->absent, scene->mails, scene->workers,
+		scene->servers - scene->spare);
+	print_names(scene);
+	printf("\n");
+}
+
+static void show_conversation(const struct scene *scene)
+{
+	struct run_result result;
+	struct trace *trace = trace_new();
+	run_world(scene, trace, &result);
+	trace_print(trace, stdout, TRACE_LINES);
+	printf("%s: %s\n%s", result.check, result.words, result.state);
+	trace_free(&trace);
+}
+
+void report_failure(const struct campaign *campaign, uint64_t seed, const struct run_result *result,
+	bool shrink)
+{
+	struct scene scene;
+	printf("FAILED in the world of seed %" PRIu64 ": %s: %s\n%s", seed, result->check,
+		result->words, result->state);
+	printf("again:  ./dev sim --seed %" PRIu64 " --world %u\n", seed, campaign->world_messages);
+	if (!shrink)
+		return;
+	campaign_scene(campaign, seed, &scene);
+	run_shrink(&scene, result->check, SHRINK_RUNS);
+	printf("the smallest world found that fails alike:\n");
+	print_command(campaign, &scene);
+	if (!result->crashed)
+		show_conversation(&scene);
+}
+
+void report_keep_only(struct scene *scene, const char *names)
+{
+	bool keep[FAULTS] = {0};
+	struct span rest = span_of(names);
+	while (rest.len > 0) {
+		size_t end = span_find(rest, ',');
+		for (int i = 0; i < FAULTS; i++) {
+			if (span_is((struct span){rest.at, end}, fault_name((enum sim_fault)i)))
+				keep[i] = true;
+		}
+		rest = span_from(rest, end < rest.len ? end + 1 : end);
+	}
+	for (int i = 0; i < FAULTS; i++) {
+		if (!keep[i])
+			scene->rate[i] = 0;
+	}
+}

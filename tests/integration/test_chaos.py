@@ -632,7 +632,7 @@ def send_big(weir, ledger, name):
 
 
 def test_memory_runs_out(fast_weir, sinks, ledger, say):
-    """Bodies pile up behind servers that stand still, until a worker gets no more memory: it dies at once
+    """Bodies pile up before servers that stand still just before their end, until a worker gets no more memory: it dies at once
     and cleanly, its clients know that nothing was accepted, the other worker's notice nothing."""
     weir, servers = fast_weir, sinks(2)
     weir.deaths_expected = True
@@ -642,7 +642,7 @@ def test_memory_runs_out(fast_weir, sinks, ledger, say):
     limited(weir, f"ulimit -v {room // 1024}")
     weir.write(servers, workers=2, listener="replay-limit 16MiB; answer-within 1min;").start().seen_servers()
     for server in servers:
-        server.turn("stall body:100000,match=big@dest")
+        server.turn("stall body:9000000,match=big@dest")
     done, few = set(), threading.Semaphore(2)
 
     def big(name):

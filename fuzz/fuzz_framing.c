@@ -15,7 +15,7 @@
 #include "smtp/client.h"
 #include "smtp/framing.h"
 
-#define TEXT_MOST 150000
+#define TEXT_MOST 140000
 
 static const struct naive_rules rule_sets[] = {
 	{0},

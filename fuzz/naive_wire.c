@@ -4,6 +4,7 @@
 #include "naive_wire.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- replies ---- */
@@ -39,7 +40,8 @@ struct naive_reply naive_reply(const char *at, size_t len)
 		if (after_cr && !more) {
 			reply.verdict = NAIVE_WHOLE;
 			reply.len = i + 1;
-			sscanf(at, "%3u", &reply.code);
+			for (unsigned digit = 0; digit < 3; digit++)
+				reply.code = reply.code * 10 + (unsigned)(at[digit] - '0');
 			return reply;
 		}
 		if (after_cr) {
@@ -114,7 +116,7 @@ static void look_for_lone(const char *at, size_t len, bool bare, bool chunks, st
 	}
 }
 
-static void look_for_long(const char *at, size_t len, struct first *first)
+static void look_for_long(const char *at, size_t len, bool chunks, struct first *first)
 {
 	size_t begin = 0;
 
@@ -122,7 +124,8 @@ static void look_for_long(const char *at, size_t len, struct first *first)
 		if (pair_at(at, len, i)) {
 			begin = i + 2;
 			i++;
-		} else if (i - begin == LINE_OCTETS) {
+		} else if (i - begin == LINE_OCTETS && !(chunks && at[i] == '\r')) {
+			/* A CR there may begin the line's end, and else it is bare first. */
 			note(first, i, NAIVE_LONG);
 		}
 	}
@@ -137,7 +140,7 @@ static void judge(const char *at, size_t len, bool chunks, const struct naive_ru
 
 	look_for_lone(at, len, !rules->pass_bare, chunks, &first);
 	if (!rules->pass_long)
-		look_for_long(at, len, &first);
+		look_for_long(at, len, chunks, &first);
 	if (rules->max_size > 0 && len > rules->max_size) {
 		size_t end = (size_t)rules->max_size;
 
@@ -163,17 +166,18 @@ void naive_data(
 	const char *at, size_t len, const struct naive_rules *rules, struct naive_body *body_r)
 {
 	size_t end = find_end(at, len);
-	struct buf plain = {0};
+	char *plain = malloc(end > 0 ? end : 1);
+	size_t plain_len = 0;
 
 	*body_r = (struct naive_body){.ended = end < len, .eaten = end < len ? end + 3 : len};
 	for (size_t i = 0; i < end; i++) {
 		bool begins = i == 0 || (i >= 2 && at[i - 1] == '\n' && at[i - 2] == '\r');
 
 		if (!begins || at[i] != '.')
-			buf_add(&plain, at + i, 1);
+			plain[plain_len++] = at[i];
 	}
-	judge(plain.at, plain.len, false, rules, body_r);
-	buf_clear(&plain);
+	judge(plain, plain_len, false, rules, body_r);
+	free(plain);
 }
 
 void naive_chunks(const char *at, size_t len, bool ended, const struct naive_rules *rules,
@@ -185,11 +189,16 @@ void naive_chunks(const char *at, size_t len, bool ended, const struct naive_rul
 
 void naive_stuff(const char *at, size_t len, struct buf *wire_r, size_t *end_r)
 {
+	char *wire = malloc(2 * len + 1);
+	size_t wire_len = 0;
+
 	for (size_t i = 0; i < len; i++) {
 		if (at[i] == '.' && (i == 0 || (i >= 2 && memcmp(at + i - 2, "\r\n", 2) == 0)))
-			buf_add_text(wire_r, ".");
-		buf_add(wire_r, at + i, 1);
+			wire[wire_len++] = '.';
+		wire[wire_len++] = at[i];
 	}
+	buf_add(wire_r, wire, wire_len);
+	free(wire);
 	*end_r = wire_r->len;
 	if (len > 0 && (len < 2 || memcmp(at + len - 2, "\r\n", 2) != 0))
 		buf_add_text(wire_r, "\r\n");

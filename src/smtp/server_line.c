@@ -59,10 +59,16 @@ static size_t discard(struct smtp_server *server, struct span in, enum smtp_line
 	return in.len;
 }
 
-/* Of a flawed line, which is more than the verb. */
+static bool is_word(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	       c == '-';
+}
+
+/* Whether a flawed line was meant for a BDAT: its verb stands there as a whole. */
 static bool is_bdat(struct span in)
 {
-	return span_starts_nocase(in, "BDAT") && in.at[4] <= ' ';
+	return span_starts_nocase(in, "BDAT") && (in.len == 4 || !is_word(in.at[4]));
 }
 
 static enum smtp_line_kind judge(struct span line)
@@ -71,9 +77,10 @@ static enum smtp_line_kind judge(struct span line)
 
 	if (smtp_line_is_foreign(line, true))
 		return SMTP_LINE_FOREIGN;
-	if (bare)
-		return is_bdat(line) ? SMTP_LINE_LOST : SMTP_LINE_BARE;
-	return SMTP_LINE_WHOLE;
+	/* A tab or such behind the verb: no verb of ours, but a chunk follows all the same. */
+	if (is_bdat(line) && (bare || (line.len > 4 && line.at[4] != ' ')))
+		return SMTP_LINE_LOST;
+	return bare ? SMTP_LINE_BARE : SMTP_LINE_WHOLE;
 }
 
 size_t smtp_server_line(struct smtp_server *server, struct span in, enum smtp_line_kind *kind_r,

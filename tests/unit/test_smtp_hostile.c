@@ -347,6 +347,10 @@ static void test_item_09_bad_chunk_sizes(void **state)
 		"BDAT 1.0\r\n",
 		"BDAT 1\r LAST\r\n",
 		"BDAT 1\n\r\n",
+		"BDAT\t1\r\n",
+		"BDAT\xa0"
+		"1\r\n",
+		"BDAT:1\r\n",
 	};
 
 	(void)state;

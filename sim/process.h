@@ -17,7 +17,7 @@ struct sim_box {
 	struct wire_listener **listeners; /* by the index of sys_listener() */
 	int listener_count;
 	struct sys *rows[64]; /* who is woken by sys_wake(row); NULL: nobody */
-	void (*master_woken)(void *arg);
+	void (*master_woken)(void *arg); /* from inside sys_wake(): only to note it */
 	void *master_arg;
 	int master_row;
 	unsigned descriptors; /* sockets that one process may hold */
@@ -36,7 +36,9 @@ void sim_sys_kill(struct sys **sys);
 bool sim_sys_runnable(const struct sys *sys);
 /* When it will, if nothing comes: what its last sys_wait() said.  NEVER is possible. */
 int64_t sim_sys_due(const struct sys *sys);
-/* Called (once, until it runs) when it becomes runnable. */
+/* Called when it becomes runnable between two turns, also because its time has come: once, until
+ * its next sys_wait(), or until sim_sys_runnable() says no.  It may be called from inside a call
+ * of this process or of another.  After a turn ask sim_sys_runnable(): of that it isn't told. */
 void sim_sys_on_runnable(struct sys *sys, world_fn *fn, void *arg);
 
 /* ---- faults from below: sys calls that fail ---- */
@@ -44,7 +46,8 @@ void sim_sys_on_runnable(struct sys *sys, world_fn *fn, void *arg);
 void sim_sys_fail_call(struct sys *sys, uint64_t n);
 /* Calls so far that could have failed. */
 uint64_t sim_sys_calls(const struct sys *sys);
-/* Called before and after each call that the world can see: a kill may happen there. */
+/* Called before and after each call that the world can see ("sendv"): a kill, by longjmp(), may
+ * happen there.  All of it comes from inside a turn: the work of jobs, too. */
 extern void (*sim_sys_cut)(const char *call);
 
 /* ---- the heap of a process: heap.c ---- */
@@ -64,7 +67,10 @@ uint64_t sim_heap_calls(const struct sim_heap *heap);
 /* The n-th allocation from now on returns NULL; 0: none. */
 void sim_heap_fail(struct sim_heap *heap, uint64_t n);
 
-/* ---- virtual files and names: outside.c ---- */
+/*
+ * ---- virtual files and names: outside.c ----
+ * Only one set of files at a time.  What is written to "-" and "stderr" are files of these names.
+ */
 struct sim_files *sim_files_new(struct world *world);
 void sim_files_free(struct sim_files **files);
 void sim_files_put(struct sim_files *files, const char *path, struct span bytes);

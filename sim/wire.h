@@ -39,9 +39,10 @@ struct wire_end *wire_connect(struct wire_net *net, const struct addr *to, const
 enum wire_answer { WIRE_ACCEPTS, WIRE_REFUSES, WIRE_SILENT };
 struct wire_server_ops {
 	enum wire_answer (*asked)(void *arg);
-	/* A connection came: set its owner by wire_own() at once. */
+	/* A connection came: set its owner by wire_own() at once; it may be sent to at once. */
 	void (*accepted)(void *arg, struct wire_end *end, const struct addr *peer);
 };
+/* `ops` NULL: a listening socket of the house, with a queue of 512; see struct sim_box. */
 struct wire_listener *wire_listen(
 	struct wire_net *net, const struct addr *at, const struct wire_server_ops *ops, void *arg);
 void wire_unlisten(struct wire_listener **listener);
@@ -61,8 +62,7 @@ void wire_close(struct wire_end **end, bool reset);
 
 /* ---- what the second body of sys needs ---- */
 
-struct sys;
-/* Ends that processes hold, accept and connect live in sim/sys_body.c; see wire_inside.h. */
+/* Ends that processes hold, accept and connect: see wire_inside.h and sys_sock.c. */
 
 /* ---- for the sweep ---- */
 unsigned wire_ends_open(const struct wire_net *net);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/testing.h"
+
 enum err err_set(struct err_text *text, enum err err, const char *format, ...)
 {
 	va_list args;
@@ -50,6 +52,7 @@ noreturn void die(const char *format, ...)
 {
 	va_list args;
 
+	DIED();
 	fputs("mailweir: ", stderr);
 	va_start(args, format);
 	vfprintf(stderr, format, args);

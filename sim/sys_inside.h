@@ -24,6 +24,7 @@ struct sys_sock {
 	struct wire_poller poller; /* of a listener */
 	unsigned wants;            /* what a call has said IO_AGAIN to */
 	unsigned edge;             /* what is told whether wanted or not: FIN, reset, connected */
+	unsigned stray;            /* what nobody promised; it changes nothing of the above */
 	bool connecting;           /* no event has told the end of connecting yet */
 	bool shut;
 	int failure; /* told once, by the next call, as with SO_ERROR */

@@ -14,13 +14,14 @@
 
 /* ---- events ---- */
 
-unsigned sim_sock_ready(const struct sys_sock *sock)
+static unsigned ready_of(const struct sys_sock *sock)
 {
 	const struct wire_end *end = sock->end;
 	unsigned ready = sock->edge;
 	if (!end) {
 		const struct wire_listener *listener = sock->poller.listener;
-		return sock->poller.offered && listener && listener->waiting > 0 ? SYS_READ : ready;
+		bool offered = sock->poller.offered && listener && listener->waiting > 0;
+		return offered ? SYS_READ : ready;
 	}
 	if (end->pair->phase != WIRE_OPEN && end == &end->pair->end[0])
 		return ready;
@@ -29,6 +30,11 @@ unsigned sim_sock_ready(const struct sys_sock *sock)
 	if ((sock->wants & SYS_WRITE) && !end->reset_heard && wire_room_is_worth_it(end))
 		ready |= SYS_WRITE;
 	return ready;
+}
+
+unsigned sim_sock_ready(const struct sys_sock *sock)
+{
+	return ready_of(sock) | sock->stray;
 }
 
 static void sock_look(struct sys_sock *sock)
@@ -92,7 +98,7 @@ static void stray_events(struct sys *sys)
 			if (skip-- == 0)
 				break;
 		}
-		sock->edge |= sock->end ? (unsigned)rng_between(rng, 1, 3) : SYS_READ;
+		sock->stray |= sock->end ? (unsigned)rng_between(rng, 1, 3) : SYS_READ;
 		sock_look(sock);
 	}
 }
@@ -114,10 +120,11 @@ static void look_at_listeners(struct sys *sys)
 static struct sys_event deliver(struct sys_sock *sock)
 {
 	struct sys_event event = {.owner = sock->owner, .ready = sim_sock_ready(sock)};
+	unsigned promised = ready_of(sock);
 	sock_unstir(sock);
-	sock->edge = 0;
-	sock->wants &= ~event.ready;
-	if (event.ready & SYS_WRITE)
+	sock->edge = sock->stray = 0;
+	sock->wants &= ~promised;
+	if (promised & SYS_WRITE)
 		sock->connecting = false;
 	if (!sock->owner)
 		world_fail(sock->sys->world, "sys-owner", "a socket without an owner has an event");
@@ -126,7 +133,7 @@ static struct sys_event deliver(struct sys_sock *sock)
 		sock->poller.offered = false;
 		if (sock->poller.listener)
 			wire_offer(sock->poller.listener);
-	} else if (event.ready & SYS_WRITE) {
+	} else if (promised & SYS_WRITE) {
 		sock->end->lane.blocked = false;
 	}
 	return event;

@@ -93,7 +93,6 @@ enum option_key {
 	OPT_PLANTS,
 	OPT_BELOW,
 	OPT_FAULTS,
-	OPT_STRIDE,
 	OPT_STRIDE
 };
 

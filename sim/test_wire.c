@@ -857,12 +857,15 @@ static void test_wakes_and_time(void **state)
 
 /* ---- heaps ---- */
 
+/* Compilers leave out an allocation that nobody uses, unless they can't see that it is one. */
+static void *(*volatile get)(size_t size) = malloc;
+
 static void test_heap(void **state)
 {
 	struct sim_heap *heap = sim_heap_new();
 	char *others = strdup("not in the heap");
 	sim_heap_enter(heap);
-	char *kept = malloc(100);
+	char *kept = get(100);
 	char *given = strdup("given");
 	assert_int_equal(sim_heap_blocks(heap), 2);
 	assert_int_equal(sim_heap_bytes(heap), 106);
@@ -876,7 +879,7 @@ static void test_heap(void **state)
 	free(others);
 	assert_int_equal(sim_heap_blocks(heap), 3);
 	sim_heap_fail(heap, 2);
-	void *one = malloc(1), *two = malloc(1), *three = malloc(1);
+	void *one = get(1), *two = get(1), *three = get(1);
 	assert_true(one && !two && three);
 	sim_heap_enter(NULL);
 	free(given); /* it knows where it is from */

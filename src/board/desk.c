@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/testing.h"
 #include "board/layout.h"
 
 #define ASKED  1u
@@ -24,12 +25,14 @@ void board_ask_reload(struct board *board, bool force)
 {
 	/* Of two who ask before the master looks, force wins. */
 	atomic_fetch_or(&board->head.reload_asked, ASKED | (force ? FORCED : 0));
+	KILL_POINT("desk: asked");
 }
 
 bool board_reload_asked(struct board *board, bool *force_r)
 {
 	uint32_t asked = atomic_exchange(&board->head.reload_asked, 0);
 
+	KILL_POINT("desk: request taken");
 	*force_r = (asked & FORCED) != 0;
 	return asked != 0;
 }
@@ -44,6 +47,7 @@ void board_reload_done(struct board *board, unsigned generation, bool good, cons
 	/* Before the answer: who reads that it is done asks next which generation runs. */
 	if (good)
 		atomic_store(&board->head.generation, generation);
+	KILL_POINT("desk: changed, not answered");
 	twin_write(&board->head.answer.turn, board->head.answer.at[0], ANSWER_WORDS, words);
 }
 

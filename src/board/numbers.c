@@ -6,6 +6,7 @@
  */
 #include "board/board.h"
 
+#include "base/testing.h"
 #include "board/layout.h"
 
 /* ---- writing ---- */
@@ -35,6 +36,7 @@ void board_add(struct board *board, int row, int column, enum metric metric, int
 int64_t board_add_sum(struct board *board, int row, int column, enum metric metric, int64_t delta)
 {
 	board_add(board, row, column, metric, delta);
+	KILL_POINT("number: added, not summed");
 	atomic_thread_fence(memory_order_seq_cst);
 	return board_sum(board, column, metric);
 }
@@ -63,6 +65,7 @@ void board_observe(struct board *board, int row, int column, enum metric metric,
 	if (usec < 0)
 		usec = 0;
 	add_to(&cells[bucket_of(usec)], 1);
+	KILL_POINT("observe: counted, not summed");
 	add_to(&cells[BOARD_BUCKETS], usec);
 }
 
@@ -137,6 +140,7 @@ static unsigned book_gap(struct board *board, int row, int column)
 	if (in_gap <= 0)
 		return 0;
 	board_add(board, row, column, M_LISTENER_ambiguous, in_gap);
+	KILL_POINT("bury: gap booked");
 	return (unsigned)in_gap;
 }
 

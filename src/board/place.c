@@ -14,6 +14,7 @@
  */
 #include "board/board.h"
 
+#include "base/testing.h"
 #include "board/layout.h"
 
 /* ---- places ---- */
@@ -24,8 +25,10 @@ bool board_claim(struct board *board, int row, int server, enum board_place plac
 
 	assert(row >= 0 && row < board_rows(board));
 	atomic_fetch_add(&column->places[place][row], 1);
+	KILL_POINT("claim: counted");
 	if (limit == 0 || board_places(board, server, place) <= limit)
 		return true;
+	KILL_POINT("claim: over the limit");
 	atomic_fetch_sub(&column->places[place][row], 1);
 	return false;
 }
@@ -33,8 +36,11 @@ bool board_claim(struct board *board, int row, int server, enum board_place plac
 void board_release(struct board *board, int row, int server, enum board_place place)
 {
 	struct board_column *column = board_own_column(board, server, BOARD_SERVER);
-	uint32_t held = atomic_fetch_sub(&column->places[place][row], 1);
+	uint32_t held;
 
+	KILL_POINT("release: begun");
+	held = atomic_fetch_sub(&column->places[place][row], 1);
+	KILL_POINT("release: given back");
 	assert(held > 0);
 	(void)held;
 }
@@ -79,8 +85,10 @@ int board_idle_row(const struct board *board, int server, int not_row)
 
 void board_places_bury(struct board_column *column, int row)
 {
-	for (int place = 0; place < BOARD_PLACES; place++)
+	for (int place = 0; place < BOARD_PLACES; place++) {
 		atomic_store(&column->places[place][row], 0);
+		KILL_POINT("bury: a kind of place");
+	}
 	atomic_store(&column->waiting[row], 0);
 }
 
@@ -100,7 +108,9 @@ void board_learn_limit(struct board *board, int row, int server, uint32_t limit,
 		limit = 1;
 	if (limit > LEARNED_HIGHEST)
 		limit = LEARNED_HIGHEST;
+	KILL_POINT("learn: not written");
 	atomic_store(&column->learned[row], (uint64_t)limit << LEARNED_TIME | when);
+	KILL_POINT("learn: written");
 }
 
 /* What has become of a learned limit; 0 when it is forgotten. */
@@ -132,13 +142,17 @@ uint32_t board_learned_limit(const struct board *board, int server, int64_t now,
 
 uint64_t board_ticket(struct board *board, int pool)
 {
-	return atomic_fetch_add(&board_own_column(board, pool, BOARD_POOL)->ticket, 1) + 1;
+	uint64_t drawn = atomic_fetch_add(&board_own_column(board, pool, BOARD_POOL)->ticket, 1);
+
+	KILL_POINT("ticket: drawn");
+	return drawn + 1;
 }
 
 void board_wait(struct board *board, int row, int pool, uint64_t ticket)
 {
 	assert(row >= 0 && row < board_rows(board));
 	atomic_store(&board_own_column(board, pool, BOARD_POOL)->waiting[row], ticket);
+	KILL_POINT("wait: shown");
 }
 
 int board_waiting(const struct board *board, int pool, uint64_t *ticket_r)

@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "base/testing.h"
 #include "board/layout.h"
 
 _Static_assert((BOARD_RING & (BOARD_RING - 1)) == 0, "places wrap by masking");
@@ -47,10 +48,15 @@ bool board_log(struct board *board, int row, struct span line)
 		return false;
 	}
 	copy_in(ring, committed, &len, sizeof(len));
+	if (PLANTED(log_line_torn))
+		atomic_store(&ring->committed, committed + sizeof(len) + len);
+	KILL_POINT("log: length copied");
 	if (len > 0)
 		copy_in(ring, committed + sizeof(len), line.at, len);
+	KILL_POINT("log: line copied");
 	atomic_store_explicit(
 		&ring->committed, committed + sizeof(len) + len, memory_order_release);
+	KILL_POINT("log: shown");
 	return true;
 }
 
@@ -102,5 +108,6 @@ void board_log_written(struct board *board, int row, uint64_t upto)
 	struct board_ring *ring = &board->rings[board_row_at(board, row) - board->rows];
 
 	assert(upto <= atomic_load(&ring->committed));
+	KILL_POINT("log: written, not told");
 	atomic_store_explicit(&ring->drained, upto, memory_order_release);
 }

@@ -6,6 +6,7 @@
  */
 #include "board/board.h"
 
+#include "base/testing.h"
 #include "board/layout.h"
 
 static int free_row(const struct board *board)
@@ -29,6 +30,7 @@ int board_row_take(struct board *board, enum board_role role, unsigned generatio
 	atomic_store(&taken->generation, generation);
 	atomic_store(&taken->index, index);
 	atomic_store(&taken->order, ORDER_RUN);
+	KILL_POINT("row: half taken");
 	atomic_store(&taken->role, role);
 	/* Before the row's first claim: whoever claims after it sums over this row too. */
 	if (row >= board_rows(board))
@@ -40,10 +42,15 @@ unsigned board_bury(struct board *board, int row, bool died)
 {
 	struct board_row *buried = board_own_row(board, row);
 	int process = board_process_column(board);
-	unsigned ambiguous = board_numbers_bury(board, row);
+	unsigned ambiguous;
 
+	if (PLANTED(row_not_buried) && died)
+		return 0;
+	ambiguous = board_numbers_bury(board, row);
+	KILL_POINT("bury: numbers");
 	for (int i = 0; i < board_columns(board); i++)
 		board_places_bury(&board->columns[i], row);
+	KILL_POINT("bury: places");
 	if (died && process >= 0)
 		board_add(board, row, process, M_PROCESS_deaths, 1);
 	atomic_store(&buried->ready, false);

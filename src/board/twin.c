@@ -3,6 +3,8 @@
  */
 #include "board/twin.h"
 
+#include "base/testing.h"
+
 /* A reader is overtaken only by a whole write that falls into its copying; writers are rare. */
 #define TRIES 100
 
@@ -14,9 +16,12 @@ void twin_write(_Atomic uint64_t *turn, _Atomic uint64_t *at, size_t words, cons
 	/* A reader that sees any word stored below must also see the turn before this one, and so
 	 * find out that it was overtaken. */
 	atomic_thread_fence(memory_order_release);
-	for (size_t i = 0; i < words; i++)
+	for (size_t i = 0; i < words; i++) {
 		atomic_store_explicit(&copy[i], from[i], memory_order_relaxed);
+		KILL_POINT("twin: half written");
+	}
 	atomic_store_explicit(turn, next, memory_order_release);
+	KILL_POINT("twin: turned");
 }
 
 bool twin_read(const _Atomic uint64_t *turn, const _Atomic uint64_t *at, size_t words, uint64_t *to,

@@ -9,6 +9,7 @@
  */
 #include "board/board.h"
 
+#include "base/testing.h"
 #include "board/layout.h"
 
 #define FULL_WEIGHT 256
@@ -89,7 +90,9 @@ void board_judge(struct board *board, int server, const struct verdict *verdict)
 	if (pack(&next) == atomic_load(&column->verdict))
 		return;
 	next.epoch++;
+	KILL_POINT("judge: not written");
 	atomic_store(&column->verdict, pack(&next));
+	KILL_POINT("judge: written, the probe's token left");
 	/* A token that nobody took must not count in a later probing. */
 	if (next.state != SERVER_PROBING)
 		atomic_store(&column->probe, 0);
@@ -98,11 +101,15 @@ void board_judge(struct board *board, int server, const struct verdict *verdict)
 void board_grant_probe(struct board *board, int server)
 {
 	atomic_store(&board_own_column(board, server, BOARD_SERVER)->probe, 1);
+	KILL_POINT("probe: granted");
 }
 
 bool board_take_probe(struct board *board, int server)
 {
-	return atomic_exchange(&board_own_column(board, server, BOARD_SERVER)->probe, 0) == 1;
+	bool taken = atomic_exchange(&board_own_column(board, server, BOARD_SERVER)->probe, 0) == 1;
+
+	KILL_POINT("probe: looked for");
+	return taken;
 }
 
 /* ---- by hand ---- */
@@ -144,6 +151,7 @@ void board_offer(struct board *board, int server, uint32_t caps, uint64_t size)
 
 	/* The size first: who sees the first capabilities ever also sees their size. */
 	atomic_store(&column->size, size);
+	KILL_POINT("offer: size only");
 	atomic_store(&column->caps, caps);
 }
 

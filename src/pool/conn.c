@@ -284,10 +284,22 @@ static bool is_worn(const struct pool_conn *conn)
 	       pool_server_drained(server);
 }
 
+/* A word that came with the last reply is no other than one that comes a moment later. */
+static void count_unasked(const struct pool_conn *conn)
+{
+	enum talk_close why;
+
+	if (talk_client_unasked(conn->talk, &why))
+		pool_server_count(
+			conn->server, why == CLOSE_POISONED ? M_SERVER_poisoned : M_SERVER_stale);
+}
+
 void pool_conn_return(struct pool_conn *conn, enum pool_return how)
 {
 	assert(conn->state == CONN_LENT);
 	talk_client_hand_over(conn->talk, &ops, conn);
+	if (how != POOL_DROP && !conn->spoiled)
+		count_unasked(conn);
 	if (how == POOL_DROP || conn->spoiled || !talk_client_clean(conn->talk))
 		pool_conn_turn(conn, CONN_GONE);
 	else if (how == POOL_QUIT || is_worn(conn))

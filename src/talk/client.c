@@ -96,15 +96,23 @@ void talk_end(struct talk_client *talk, enum talk_close why, const struct smtp_r
 	talk->ops->ended(talk->arg, &end);
 }
 
-/* Bytes that answer nothing.  A server that leaves says so before it closes (RFC 5321 3.8). */
+/* A server that leaves says so before it closes (RFC 5321 3.8). */
+static bool is_good_bye(struct span words, struct smtp_reply *reply_r)
+{
+	bool broken = false;
+
+	return smtp_reply_parse(words, reply_r, &broken) > 0 && !broken &&
+	       smtp_reply_class(reply_r) == 4;
+}
+
+/* Bytes that answer nothing. */
 void talk_end_unasked(struct talk_client *talk)
 {
 	struct buf words = {0};
 	struct smtp_reply reply;
-	bool broken = false, greeting = talk->stage == STAGE_GREET;
+	bool greeting = talk->stage == STAGE_GREET;
 
-	if (smtp_reply_parse(talk_input_unread(&talk->in), &reply, &broken) == 0 || broken ||
-		smtp_reply_class(&reply) != 4) {
+	if (!is_good_bye(talk_input_unread(&talk->in), &reply)) {
 		talk_end(talk, CLOSE_POISONED, NULL, "said what nobody had asked for");
 		return;
 	}
@@ -442,6 +450,16 @@ bool talk_client_clean(const struct talk_client *talk)
 	return talk->stage == STAGE_READY && is_idle(talk) && !talk->eof && !talk->unwritable &&
 	       smtp_client_outstanding(talk->smtp) == 0 && talk_client_unsent(talk) == 0 &&
 	       smtp_client_held(talk->smtp) == 0 && talk_input_len(&talk->in) == 0;
+}
+
+bool talk_client_unasked(const struct talk_client *talk, enum talk_close *why_r)
+{
+	struct smtp_reply reply;
+
+	if (smtp_client_outstanding(talk->smtp) > 0 || talk_input_len(&talk->in) == 0)
+		return false;
+	*why_r = is_good_bye(talk_input_unread(&talk->in), &reply) ? CLOSE_STALE : CLOSE_POISONED;
+	return true;
 }
 
 int64_t talk_client_time_connect(const struct talk_client *talk)

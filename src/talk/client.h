@@ -66,6 +66,8 @@ const struct addr *talk_client_peer(const struct talk_client *talk);
 size_t talk_client_unsent(const struct talk_client *talk); /* without smtp_client_held() */
 bool talk_client_clean(
 	const struct talk_client *talk); /* greeted, nothing outstanding, unsent or unread */
+/* Everything is answered, and yet there are bytes: STALE if they say good-bye, else POISONED. */
+bool talk_client_unasked(const struct talk_client *talk, enum talk_close *why_r);
 /* Microseconds it took to connect, and from there to EHLO's answer. */
 int64_t talk_client_time_connect(const struct talk_client *talk);
 int64_t talk_client_time_greeting(const struct talk_client *talk);

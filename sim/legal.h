@@ -4,9 +4,9 @@
  * 1870, 6152) and apart from the product: it shares no code with smtp/, since a shared mistake
  * would be invisible.
  *
- * It is told each octet that comes and each reply that the server sends, in their order; it
- * believes that a reply is heard only some time after it was sent (so a client may not use it
- * before, but need not have).
+ * It is told each octet when it comes, and each reply when the other side has it whole: whoever
+ * sends something that needs a reply before that moment has not waited for it.  The opposite, that
+ * a reply was read, is believed only where the sender proves it by going on.
  */
 #ifndef SIM_LEGAL_H
 #define SIM_LEGAL_H
@@ -25,10 +25,9 @@ void legal_free(struct legal **legal);
 /* Octets from the other side.  Returns NULL, or what is illegal (a string that lives as long as
  * the checker); after that it says nothing more. */
 const char *legal_heard(struct legal *legal, struct span bytes);
-/* The server has sent a whole reply, the answer to the oldest unanswered command (the banner
- * first); `delivered`: the other side can have it from now on; call again with the next.  */
-const char *legal_replied(struct legal *legal, unsigned code);
-/* The other side has closed its half. */
-const char *legal_finished(struct legal *legal);
+/* The other side has in its hands a whole reply of the server: the answer to the oldest unanswered
+ * command (the banner first).  With none unanswered it is kept for the next command, whose sender
+ * can't have known better. */
+void legal_replied(struct legal *legal, unsigned code);
 
 #endif

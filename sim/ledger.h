@@ -8,6 +8,8 @@
  *
  * The sender's address carries the attempt ("m12.k3@a.sim"), so a server's commit names it; each
  * recipient's address carries message and index ("r0.m12@b.sim").
+ *
+ * Messages are numbered from 0 in the order they were made, attempts of a message from 1.
  */
 #ifndef SIM_LEDGER_H
 #define SIM_LEDGER_H
@@ -35,7 +37,7 @@ const struct mail *ledger_mail(
  * something else or not all of it; then nobody may commit it. */
 unsigned ledger_attempt(struct ledger *ledger, unsigned mail, unsigned client, bool whole);
 /* The attempt's end of data may have left the client from now on: a lost reply is in doubt only
- * after it. */
+ * after it.  To be said before the octet is given to the wire. */
 void ledger_attempt_ended(struct ledger *ledger, unsigned mail, unsigned attempt);
 /* What the client was told about a recipient (the code; text for messages). */
 void ledger_recipient(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned index,
@@ -52,14 +54,22 @@ void ledger_settled(struct ledger *ledger, unsigned mail);
  * Returns a number for the reply's text ("queued as C17"). */
 unsigned ledger_commit(struct ledger *ledger, const char *server, struct span sender,
 	const struct span *recipients, unsigned count, struct span body);
-/* The reply that names this commit was sent in whole by the server (for "heard by nobody"). */
+/* The reply that names this commit was sent in whole by the server: said when its last octet is
+ * given to the wire.  Until then nobody may be told that the message is accepted. */
 void ledger_commit_said(struct ledger *ledger, unsigned commit);
 /* A client was told "queued as Cn" for this attempt: it must be its own. */
 void ledger_told_commit(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned commit);
 
-/* At the end of the world: nothing doubled without cause, nothing acknowledged and missing;
- * commits that no client heard of must be covered by what the product counted. */
-void ledger_close(struct ledger *ledger, uint64_t ambiguous, uint64_t unheard, bool resending);
+/*
+ * At the end of the world, when every process has ended or died: nothing doubled without cause,
+ * nothing acknowledged and missing, and every commit is in the product's own books:
+ *
+ *   ambiguous  messages that it counted as lost after their end of data, the in-gap ones of the
+ *              dead among them
+ *   accepted   messages that it counted as accepted, heard by the client or not
+ *   resending  resend-ambiguous was on; then `ambiguous` counts every attempt at a server
+ */
+void ledger_close(struct ledger *ledger, uint64_t ambiguous, uint64_t accepted, bool resending);
 
 struct ledger_sums {
 	uint64_t mails, attempts, acknowledged, refused, commits, doubled, in_doubt;

@@ -1,0 +1,512 @@
+/*
+ * The books, and what may never stand in them.
+ *
+ *      client                            ledger                            server
+ *      attempt ----------------------->  whole?  ended?
+ *      "250 <r0.m12@b.sim>" ---------->  told[0] = 250
+ *      end of data ------------------->  ended
+ *                                        commit  <---------------- takes the message
+ *                                        said    <---------------- "250 queued as C17"
+ *      "250 queued as C17" ----------->  verdict
+ *
+ * Every rule is judged as soon as both of its halves are known, since a world that stops at the
+ * broken promise has the shortest trace.  A rule on what a client was told can have its half come
+ * before or after the commit: a server may take a message (of a pipelining client) whose RCPT
+ * replies are still under way to the client.  So recipients are judged at the commit by what is
+ * known then, at the verdict, and once more at the end.
+ *
+ * A body is compared octet by octet and nothing is forgiven: the product adds no trace header
+ * (yet), and only a body that came without a final CRLF may have got one (BDAT that became DATA).
+ */
+#include "sim/ledger_inside.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/scene.h"
+
+/* ---- the books ---- */
+
+struct ledger *ledger_new(struct world *world)
+{
+	struct ledger *ledger = mem_new(sizeof(*ledger));
+	ledger->world = world;
+	ledger_fill_quarry(ledger);
+	return ledger;
+}
+
+void ledger_free(struct ledger **ledger)
+{
+	if (!*ledger)
+		return;
+	for (size_t i = 0; i < (*ledger)->entries; i++)
+		free((*ledger)->entry[i]->attempt);
+	arena_clear(&(*ledger)->arena);
+	free((*ledger)->entry);
+	free((*ledger)->commit);
+	free(*ledger);
+	*ledger = NULL;
+}
+
+/* Room for one more; pointers into it move. */
+static void *more(void *at, size_t count, size_t *room, size_t size)
+{
+	if (count < *room)
+		return at;
+	*room = *room ? *room * 2 : 16;
+	return mem_grow(at, *room, size);
+}
+
+static struct entry *entry_of(const struct ledger *ledger, unsigned mail)
+{
+	assert(mail < ledger->entries);
+	return ledger->entry[mail];
+}
+
+static struct attempt *attempt_of(const struct ledger *ledger, unsigned mail, unsigned number)
+{
+	struct entry *entry = entry_of(ledger, mail);
+	assert(number >= 1 && number <= entry->attempts);
+	return &entry->attempt[number - 1];
+}
+
+static unsigned count_recipients(struct rng *rng, unsigned shape)
+{
+	if (shape & MAIL_MANY_RECIPIENTS)
+		return (unsigned)rng_between(rng, 6, 150);
+	return rng_one_in(rng, 3) ? (unsigned)rng_between(rng, 2, 5) : 1;
+}
+
+const struct mail *ledger_mail(
+	struct ledger *ledger, struct rng *rng, unsigned shape, bool may_lack_crlf)
+{
+	struct entry *entry = arena_new(&ledger->arena, sizeof(*entry));
+	unsigned number = (unsigned)ledger->entries;
+	entry->mail.number = number;
+	entry->mail.recipients = count_recipients(rng, shape);
+	entry->mail.body = ledger_body(ledger, rng, number, shape, may_lack_crlf);
+	ledger->entry =
+		more(ledger->entry, ledger->entries, &ledger->entry_room, sizeof(struct entry *));
+	ledger->entry[ledger->entries++] = entry;
+	ledger->sums.mails++;
+	return &entry->mail;
+}
+
+/* ---- addresses ---- */
+
+void ledger_sender(char text_r[LEDGER_ADDRESS], unsigned mail, unsigned attempt)
+{
+	snprintf(text_r, LEDGER_ADDRESS, "m%u.k%u@a.sim", mail, attempt);
+}
+
+void ledger_recipient_address(char text_r[LEDGER_ADDRESS], unsigned mail, unsigned index)
+{
+	snprintf(text_r, LEDGER_ADDRESS, "r%u.m%u@b.sim", index, mail);
+}
+
+static bool eat(struct span *text, const char *literal)
+{
+	size_t len = strlen(literal);
+	if (text->len < len || memcmp(text->at, literal, len) != 0)
+		return false;
+	*text = span_from(*text, len);
+	return true;
+}
+
+static bool eat_number(struct span *text, unsigned *number_r)
+{
+	uint64_t number = 0;
+	size_t len = 0;
+	while (len < text->len && len < 9 && text->at[len] >= '0' && text->at[len] <= '9')
+		number = number * 10 + (uint64_t)(text->at[len++] - '0');
+	if (len == 0 || (text->at[0] == '0' && len > 1))
+		return false;
+	*number_r = (unsigned)number;
+	*text = span_from(*text, len);
+	return true;
+}
+
+bool ledger_parse_sender(struct span text, unsigned *mail_r, unsigned *attempt_r)
+{
+	return eat(&text, "m") && eat_number(&text, mail_r) && eat(&text, ".k") &&
+	       eat_number(&text, attempt_r) && eat(&text, "@a.sim") && text.len == 0;
+}
+
+bool ledger_parse_recipient(struct span text, unsigned *mail_r, unsigned *index_r)
+{
+	return eat(&text, "r") && eat_number(&text, index_r) && eat(&text, ".m") &&
+	       eat_number(&text, mail_r) && eat(&text, "@b.sim") && text.len == 0;
+}
+
+/* ---- saying what is wrong ---- */
+
+/* "client 3, m12.k2 at mx1 (C17): ..."; `commit` may be NULL. */
+static void wrong(struct ledger *ledger, const char *check, unsigned mail, unsigned attempt,
+	const struct commit *commit, const char *format, ...) PRINTF_LIKE(6, 7);
+static void wrong(struct ledger *ledger, const char *check, unsigned mail, unsigned attempt,
+	const struct commit *commit, const char *format, ...)
+{
+	char words[256], where[64] = "";
+	va_list list;
+	va_start(list, format);
+	vsnprintf(words, sizeof(words), format, list);
+	va_end(list);
+	if (commit)
+		snprintf(where, sizeof(where), " at %s (C%zu)", commit->server,
+			(size_t)(commit - ledger->commit));
+	world_fail(ledger->world, check, "client %u, m%u.k%u%s: %s",
+		attempt_of(ledger, mail, attempt)->client, mail, attempt, where, words);
+}
+
+/* ---- what clients tell ---- */
+
+unsigned ledger_attempt(struct ledger *ledger, unsigned mail, unsigned client, bool whole)
+{
+	struct entry *entry = entry_of(ledger, mail);
+	size_t room = entry->room;
+	entry->attempt = more(entry->attempt, entry->attempts, &room, sizeof(struct attempt));
+	entry->room = (unsigned)room;
+	entry->attempt[entry->attempts++] = (struct attempt){
+		.client = client,
+		.whole = whole,
+		.told = arena_new(&ledger->arena, entry->mail.recipients * sizeof(uint16_t)),
+	};
+	ledger->sums.attempts++;
+	return entry->attempts;
+}
+
+void ledger_attempt_ended(struct ledger *ledger, unsigned mail, unsigned attempt)
+{
+	attempt_of(ledger, mail, attempt)->ended = true;
+}
+
+void ledger_recipient(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned index,
+	unsigned code, struct span text)
+{
+	struct attempt *at = attempt_of(ledger, mail, attempt);
+	(void)text;
+	assert(index < entry_of(ledger, mail)->mail.recipients);
+	if (at->told[index] != 0)
+		wrong(ledger, "surplus-reply", mail, attempt, NULL,
+			"r%u was answered %u, and now %u", index, at->told[index], code);
+	at->told[index] = (uint16_t)code;
+}
+
+void ledger_settled(struct ledger *ledger, unsigned mail)
+{
+	entry_of(ledger, mail)->settled = true;
+}
+
+/* ---- recipients ---- */
+
+/* Whom the client was told 2xx are in; whom it was told anything else are not; who was not
+ * answered yet may be. */
+static void judge_recipients(struct ledger *ledger, const struct commit *commit)
+{
+	const struct attempt *attempt = attempt_of(ledger, commit->mail, commit->attempt);
+	unsigned count = entry_of(ledger, commit->mail)->mail.recipients, place = 0;
+	for (unsigned index = 0; index < count; index++) {
+		unsigned code = attempt->told[index];
+		/* They stand in their order, so one look at the next place is enough. */
+		bool has = place < commit->recipients && commit->recipient[place] == index;
+		place += has;
+		if (has && code != 0 && code / 100 != 2)
+			wrong(ledger, "wrong-recipients", commit->mail, commit->attempt, commit,
+				"r%u was refused (%u) and has the message all the same", index,
+				code);
+		if (!has && code / 100 == 2)
+			wrong(ledger, "wrong-recipients", commit->mail, commit->attempt, commit,
+				"r%u was accepted (%u) and does not have the message", index, code);
+	}
+}
+
+/* ---- the verdict ---- */
+
+/* Whether it leaves open what became of the message: RFC 3463's 4.4.2, "bad connection", is what
+ * the product says when a server was lost after the end of data. */
+static bool is_doubtful(unsigned code, struct span text)
+{
+	while (text.len > 0 && text.at[0] == ' ')
+		text = span_from(text, 1);
+	return code == 451 && span_starts_nocase(text, "4.4.2");
+}
+
+static void judge_acknowledged(struct ledger *ledger, unsigned mail, unsigned attempt)
+{
+	const struct attempt *at = attempt_of(ledger, mail, attempt);
+	bool said = false;
+	if (!at->whole || !at->ended)
+		wrong(ledger, at->whole ? "not-ended" : "smuggled", mail, attempt, NULL,
+			"acknowledged, though the client never sent a whole message");
+	if (at->commits == 0)
+		wrong(ledger, "early-250", mail, attempt, NULL,
+			"acknowledged, and no server has it");
+	for (unsigned i = at->first; i > 0; i = ledger->commit[i - 1].next) {
+		judge_recipients(ledger, &ledger->commit[i - 1]);
+		said |= ledger->commit[i - 1].said;
+	}
+	if (at->commits > 0 && !said)
+		wrong(ledger, "early-250", mail, attempt, &ledger->commit[at->first - 1],
+			"acknowledged before the server has said so");
+}
+
+void ledger_verdict(
+	struct ledger *ledger, unsigned mail, unsigned attempt, unsigned code, struct span text)
+{
+	struct attempt *at = attempt_of(ledger, mail, attempt);
+	assert(!at->judged);
+	at->judged = true;
+	at->code = (uint16_t)code;
+	at->doubtful = is_doubtful(code, text);
+	at->refused = code >= 400 && !at->doubtful;
+	if (code / 100 == 2) {
+		ledger->sums.acknowledged++;
+		judge_acknowledged(ledger, mail, attempt);
+	}
+	ledger->sums.refused += at->refused;
+	ledger->sums.in_doubt += at->ended && (at->doubtful || code == 0);
+	if (at->refused && at->commits > 0)
+		wrong(ledger, "said-no-but-has", mail, attempt, &ledger->commit[at->first - 1],
+			"the client was told \"%u %.*s\"", code,
+			(int)(text.len < 80 ? text.len : 80), text.at ? text.at : "");
+}
+
+void ledger_told_commit(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned number)
+{
+	if (number >= ledger->commits) {
+		wrong(ledger, "crossed-reply", mail, attempt, NULL,
+			"told \"queued as C%u\", which no server has said", number);
+		return;
+	}
+	struct commit *commit = &ledger->commit[number];
+	if (commit->mail != mail || commit->attempt != attempt)
+		wrong(ledger, "crossed-reply", mail, attempt, NULL,
+			"told \"queued as C%u\", which is m%u.k%u", number, commit->mail,
+			commit->attempt);
+	if (!commit->said)
+		wrong(ledger, "early-250", mail, attempt, commit,
+			"told its number before the server has said it");
+	if (commit->named)
+		wrong(ledger, "crossed-reply", mail, attempt, commit, "told its number twice");
+	commit->named = true;
+}
+
+/* ---- a commit ---- */
+
+static bool same_body(struct span sent, struct span got)
+{
+	bool added = sent.len > 0 && got.len == sent.len + 2 &&
+		     memcmp(got.at + sent.len, "\r\n", 2) == 0 &&
+		     (sent.len < 2 || memcmp(sent.at + sent.len - 2, "\r\n", 2) != 0);
+	return (got.len == sent.len || added) &&
+	       (sent.len == 0 || memcmp(got.at, sent.at, sent.len) == 0);
+}
+
+/* Octets around `at`, printable. */
+static void show(struct span body, size_t at, char text_r[64])
+{
+	size_t begin = at > 8 ? at - 8 : 0, len = 0;
+	for (size_t i = begin; i < body.len && i < at + 8; i++) {
+		unsigned char c = (unsigned char)body.at[i];
+		const char *form = c == '\r' ? "\\r" : c == '\n' ? "\\n" : "\\%02x";
+		if (c > 0x20 && c < 0x7f && c != '\\')
+			form = "%c";
+		len += (size_t)snprintf(text_r + len, 64 - len, form, c);
+	}
+	text_r[len] = '\0';
+}
+
+static void judge_body(struct ledger *ledger, const struct commit *commit, struct span got)
+{
+	struct span sent = entry_of(ledger, commit->mail)->mail.body;
+	char sent_text[64], got_text[64];
+	size_t at = 0;
+	if (same_body(sent, got))
+		return;
+	while (at < sent.len && at < got.len && sent.at[at] == got.at[at])
+		at++;
+	show(sent, at, sent_text);
+	show(got, at, got_text);
+	wrong(ledger, "altered", commit->mail, commit->attempt, commit,
+		"differs from octet %zu on (\"%s\" became \"%s\"; %zu octets sent, %zu arrived)",
+		at, sent_text, got_text, sent.len, got.len);
+}
+
+/* Reads the recipients; false: one is nobody's, or another message's. */
+static bool take_recipients(
+	struct ledger *ledger, struct commit *commit, const struct span *recipients, unsigned count)
+{
+	unsigned known = entry_of(ledger, commit->mail)->mail.recipients;
+	commit->recipient = arena_new(&ledger->arena, (count + 1) * sizeof(unsigned));
+	for (unsigned i = 0; i < count; i++) {
+		unsigned mail, index;
+		if (!ledger_parse_recipient(recipients[i], &mail, &index) || index >= known ||
+			mail != commit->mail) {
+			wrong(ledger, "wrong-recipients", commit->mail, commit->attempt, commit,
+				"%.*s has it, for whom it never was",
+				(int)(recipients[i].len < 80 ? recipients[i].len : 80),
+				recipients[i].at);
+			return false;
+		}
+		if (i > 0 && index <= commit->recipient[i - 1])
+			wrong(ledger, "wrong-recipients", commit->mail, commit->attempt, commit,
+				"r%u stands behind r%u in the envelope", index,
+				commit->recipient[i - 1]);
+		commit->recipient[commit->recipients++] = index;
+	}
+	return true;
+}
+
+static bool may_double(const struct ledger *ledger)
+{
+	return ledger->world->scene && ledger->world->scene->resend_ambiguous;
+}
+
+static void judge_commit(struct ledger *ledger, const struct commit *commit)
+{
+	const struct attempt *at = attempt_of(ledger, commit->mail, commit->attempt);
+	if (!at->whole)
+		wrong(ledger, "smuggled", commit->mail, commit->attempt, commit,
+			"a server has what is not a message");
+	if (!at->ended)
+		wrong(ledger, "not-ended", commit->mail, commit->attempt, commit,
+			"a server has it, whose end the client has not sent");
+	if (at->refused)
+		wrong(ledger, "said-no-but-has", commit->mail, commit->attempt, commit,
+			"a server takes it after the client was told %u", at->code);
+	if (at->commits > 1 && !may_double(ledger))
+		wrong(ledger, "doubled", commit->mail, commit->attempt, commit,
+			"%s has it already (C%u)", ledger->commit[at->first - 1].server,
+			at->first - 1);
+}
+
+/* The attempt that it is of; NULL: nobody's, and that was said. */
+static struct attempt *take_sender(
+	struct ledger *ledger, const char *server, struct span sender, struct commit *commit)
+{
+	if (!ledger_parse_sender(sender, &commit->mail, &commit->attempt) ||
+		commit->mail >= ledger->entries || commit->attempt < 1 ||
+		commit->attempt > ledger->entry[commit->mail]->attempts) {
+		world_fail(ledger->world, "smuggled",
+			"%s takes a message from <%.*s>, who sent none", server,
+			(int)(sender.len < 80 ? sender.len : 80), sender.at ? sender.at : "");
+		commit->mail = commit->attempt = 0;
+		return NULL;
+	}
+	return attempt_of(ledger, commit->mail, commit->attempt);
+}
+
+unsigned ledger_commit(struct ledger *ledger, const char *server, struct span sender,
+	const struct span *recipients, unsigned count, struct span body)
+{
+	unsigned number = (unsigned)ledger->commits;
+	ledger->commit =
+		more(ledger->commit, ledger->commits, &ledger->commit_room, sizeof(struct commit));
+	struct commit *commit = &ledger->commit[ledger->commits++];
+	*commit = (struct commit){.server = arena_string(&ledger->arena, span_of(server))};
+	ledger->sums.commits++;
+	struct attempt *attempt = take_sender(ledger, server, sender, commit);
+	if (!attempt)
+		return number;
+	for (unsigned i = 0; i < entry_of(ledger, commit->mail)->attempts; i++)
+		if (entry_of(ledger, commit->mail)->attempt[i].commits > 0) {
+			ledger->sums.doubled++;
+			break;
+		}
+	commit->next = attempt->first;
+	attempt->first = number + 1;
+	attempt->commits++;
+	judge_commit(ledger, commit);
+	judge_body(ledger, commit, body);
+	if (take_recipients(ledger, commit, recipients, count))
+		judge_recipients(ledger, commit);
+	return number;
+}
+
+void ledger_commit_said(struct ledger *ledger, unsigned commit)
+{
+	assert(commit < ledger->commits);
+	ledger->commit[commit].said = true;
+}
+
+/* ---- the end ---- */
+
+/* A client sends again only what it may believe lost. */
+static void judge_doubles(struct ledger *ledger, unsigned mail)
+{
+	const struct entry *entry = entry_of(ledger, mail);
+	for (unsigned i = 0; i + 1 < entry->attempts; i++) {
+		const struct attempt *at = &entry->attempt[i];
+		if (at->commits > 0 && at->judged && !at->doubtful && at->code != 0)
+			wrong(ledger, "doubled", mail, i + 1, &ledger->commit[at->first - 1],
+				"sent again though the client was told %u", at->code);
+	}
+}
+
+static void judge_entry(struct ledger *ledger, unsigned mail, bool resending)
+{
+	const struct entry *entry = entry_of(ledger, mail);
+	for (unsigned i = 0; i < entry->attempts; i++) {
+		const struct attempt *at = &entry->attempt[i];
+		if (at->code / 100 == 2 && at->commits == 0)
+			wrong(ledger, "early-250", mail, i + 1, NULL,
+				"acknowledged, and no server has it");
+		if (at->commits > 1 && !resending)
+			wrong(ledger, "doubled", mail, i + 1, &ledger->commit[at->first - 1],
+				"%u servers have it", at->commits);
+	}
+	judge_doubles(ledger, mail);
+}
+
+/*
+ * Each commit is one that the product counted: it heard the server's yes (accepted), or it lost
+ * the server and knows that it doesn't know (ambiguous).  That holds though clients may have heard
+ * nothing.  More narrowly: where the server never got its yes out, or where the client was told
+ * of the doubt, only `ambiguous` explains it.
+ */
+static void judge_sums(struct ledger *ledger, uint64_t ambiguous, uint64_t accepted)
+{
+	uint64_t unsaid = 0, doubtful = 0;
+	for (size_t i = 0; i < ledger->commits; i++) {
+		const struct commit *commit = &ledger->commit[i];
+		unsaid += !commit->said;
+		if (commit->attempt > 0)
+			doubtful += attempt_of(ledger, commit->mail, commit->attempt)->doubtful;
+	}
+	if (ledger->commits > accepted + ambiguous)
+		world_fail(ledger->world, "unexplained",
+			"servers have %zu messages; Mailweir counted %llu accepted and %llu "
+			"ambiguous",
+			ledger->commits, (unsigned long long)accepted,
+			(unsigned long long)ambiguous);
+	if (unsaid > ambiguous || doubtful > ambiguous)
+		world_fail(ledger->world, "unexplained",
+			"%llu messages taken without a reply, %llu told as doubtful; %llu counted "
+			"ambiguous",
+			(unsigned long long)unsaid, (unsigned long long)doubtful,
+			(unsigned long long)ambiguous);
+	if (ledger->sums.acknowledged > accepted + ambiguous)
+		world_fail(ledger->world, "unexplained",
+			"%llu messages acknowledged; Mailweir counted %llu accepted and %llu "
+			"ambiguous",
+			(unsigned long long)ledger->sums.acknowledged, (unsigned long long)accepted,
+			(unsigned long long)ambiguous);
+}
+
+void ledger_close(struct ledger *ledger, uint64_t ambiguous, uint64_t accepted, bool resending)
+{
+	for (size_t i = 0; i < ledger->commits; i++)
+		if (ledger->commit[i].attempt > 0)
+			judge_recipients(ledger, &ledger->commit[i]);
+	for (size_t i = 0; i < ledger->entries; i++)
+		judge_entry(ledger, (unsigned)i, resending);
+	judge_sums(ledger, ambiguous, accepted);
+}
+
+struct ledger_sums ledger_sums(const struct ledger *ledger)
+{
+	return ledger->sums;
+}

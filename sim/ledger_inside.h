@@ -1,0 +1,58 @@
+/*
+ * The ledger's books, for ledger*.c only.
+ */
+#ifndef SIM_LEDGER_INSIDE_H
+#define SIM_LEDGER_INSIDE_H
+
+#include "base/arena.h"
+#include "sim/ledger.h"
+
+/* A server has taken a message. */
+struct commit {
+	const char *server;
+	unsigned mail, attempt;
+	unsigned *recipient; /* indices, as they stood in the envelope */
+	unsigned recipients;
+	unsigned next; /* commit of the same attempt, +1; 0: none */
+	bool said;     /* its reply has left the server in whole */
+	bool named;    /* a client was told its number */
+};
+
+struct attempt {
+	unsigned client;
+	uint16_t *told; /* code for each recipient; 0: nothing yet */
+	unsigned first; /* commit, +1; 0: none */
+	unsigned commits;
+	uint16_t code;     /* of the verdict; 0: lost, or none yet */
+	bool whole, ended; /* see ledger.h */
+	bool judged;       /* the verdict is known */
+	bool refused;      /* and it means that nobody has the message */
+	bool doubtful;     /* and it means that nobody knows */
+};
+
+struct entry {
+	struct mail mail;
+	struct attempt *attempt; /* [0] is attempt 1 */
+	unsigned attempts, room;
+	bool settled;
+};
+
+enum { QUARRY = 8192 };
+
+struct ledger {
+	struct world *world;
+	struct arena arena;
+	struct entry **entry;
+	size_t entries, entry_room;
+	struct commit *commit;
+	size_t commits, commit_room;
+	struct ledger_sums sums;
+	char quarry[QUARRY]; /* random text, from which bodies are cut */
+};
+
+/* ledger_mail.c */
+void ledger_fill_quarry(struct ledger *ledger);
+struct span ledger_body(struct ledger *ledger, struct rng *rng, unsigned number, unsigned shape,
+	bool may_lack_crlf);
+
+#endif

@@ -18,8 +18,7 @@ enum { STDOUT = 1, STDERR = 2, FIRST_HANDLE = 3 };
 struct file {
 	char *path;
 	struct buf bytes;
-	bool full;
-	int64_t full_until; /* by chance */
+	bool full; /* of a directory: all in it */
 };
 
 struct handle {
@@ -128,13 +127,17 @@ static bool planned_failure(void)
 	return sys && sim_call_fails(sys);
 }
 
-/* No room: because the world says so, or by chance, for a while. */
-static bool no_room(struct file *file, enum sim_fault fault)
+/* The file's own disk is full, or that of a directory it is in. */
+static bool no_room(const struct file *file)
 {
-	struct world *world = files_now->world;
-	if (world_fault(world, &world->rng, fault))
-		file->full_until = world->now + rng_skewed(&world->rng, 100 * MSEC, MINUTE);
-	return file->full || (world->now < file->full_until && !world_is_calm(world));
+	for (size_t i = 0; i < files_now->count; i++) {
+		const struct file *other = &files_now->file[i];
+		size_t len = strlen(other->path);
+		if (other->full && strncmp(file->path, other->path, len) == 0 &&
+			(file->path[len] == '\0' || file->path[len] == '/'))
+			return true;
+	}
+	return false;
 }
 
 static enum err failed(
@@ -161,7 +164,7 @@ enum err sys_file_replace(const char *path, struct span bytes, unsigned mode, st
 	struct sim_heap *was = sim_enter(sim_caller(), "file_replace");
 	sim_heap_enter(files_now->heap);
 	enum err err = ERR_OK;
-	if (planned_failure() || no_room(file_make(files_now, path), FAULT_state_full))
+	if (planned_failure() || no_room(file_make(files_now, path)))
 		err = failed(text, ERR_FULL, "write", path, ENOSPC);
 	else
 		sim_files_put(files_now, path, bytes);
@@ -222,7 +225,7 @@ enum err sys_file_append(int handle, struct span bytes)
 	if (!file) {
 		world_fail(files_now->world, "file-handle", "a write to a file that isn't open");
 		err = ERR_BROKEN;
-	} else if (planned_failure() || no_room(file, FAULT_log_full)) {
+	} else if (planned_failure() || no_room(file)) {
 		err = ERR_FULL;
 	} else {
 		buf_add_span(&file->bytes, bytes);
@@ -351,19 +354,6 @@ void sim_names_put(
 		name->addr[i] = addr[i];
 }
 
-/* The name's server lists its addresses in another order, and perhaps not all of them. */
-static void name_moves(struct sys_answer *answer, struct rng *rng)
-{
-	for (unsigned i = 0; i + 1 < answer->count; i++) {
-		unsigned other = i + (unsigned)rng_below(rng, answer->count - i);
-		struct addr kept = answer->addr[i];
-		answer->addr[i] = answer->addr[other];
-		answer->addr[other] = kept;
-	}
-	if (answer->count > 1)
-		answer->count = (unsigned)rng_between(rng, 1, answer->count);
-}
-
 static void look_up(struct sys *sys, const char *wanted, struct sim_lookup *lookup)
 {
 	static const enum err failures[] = {ERR_TIMEOUT, ERR_BROKEN, ERR_MISSING};
@@ -386,8 +376,6 @@ static void look_up(struct sys *sys, const char *wanted, struct sim_lookup *look
 		answer->addr[i] = name->addr[i];
 		answer->addr[i].port = 0;
 	}
-	if (world_fault(sys->world, rng, FAULT_name_moves))
-		name_moves(answer, rng);
 }
 
 void sys_resolve(struct sys *sys, const char *name, sys_answer_fn *answered, void *arg)

@@ -16,7 +16,7 @@ struct sim_box {
 	struct wire_net *net;
 	struct wire_listener **listeners; /* by the index of sys_listener() */
 	int listener_count;
-	struct sys *rows[64]; /* who is woken by sys_wake(row); NULL: nobody */
+	struct sys *rows[64];            /* who is woken by sys_wake(row); NULL: nobody */
 	void (*master_woken)(void *arg); /* from inside sys_wake(): only to note it */
 	void *master_arg;
 	int master_row;
@@ -75,7 +75,8 @@ struct sim_files *sim_files_new(struct world *world);
 void sim_files_free(struct sim_files **files);
 void sim_files_put(struct sim_files *files, const char *path, struct span bytes);
 struct span sim_files_get(const struct sim_files *files, const char *path);
-void sim_files_full(struct sim_files *files, const char *path, bool full); /* no room left */
+void sim_files_full(struct sim_files *files, const char *path,
+	bool full); /* no room left; of a directory: for all in it */
 struct sim_names *sim_names_new(struct world *world);
 void sim_names_free(struct sim_names **names);
 void sim_names_put(

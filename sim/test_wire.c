@@ -826,6 +826,8 @@ static void test_files(void **state)
 	sim_files_full(town->box.files, "/state", true);
 	assert_int_equal(sys_file_replace("/state", SPAN("x"), 0640, &text), ERR_FULL);
 	assert_true(span_is(sim_files_get(town->box.files, "/state"), "second"));
+	assert_int_equal(sys_file_replace("/state/in", SPAN("x"), 0640, &text), ERR_FULL);
+	assert_int_equal(sys_file_replace("/states", SPAN("x"), 0640, &text), ERR_OK);
 	buf_clear(&read);
 	sim_files_free(&town->box.files);
 	town_close(town);

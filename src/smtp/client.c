@@ -45,12 +45,14 @@ static void pop(struct smtp_client *client)
 	client->room = client->head = 0;
 }
 
-void smtp_client_ask(struct smtp_client *client, enum smtp_phase phase, unsigned tag)
+void smtp_client_ask(struct smtp_client *client, enum smtp_phase phase, unsigned tag, size_t follow)
 {
 	if (client->count == client->room)
 		grow(client);
-	*ask_at(client, client->count) =
-		(struct smtp_ask){.due = client->queued, .tag = tag, .phase = (uint8_t)phase};
+	*ask_at(client, client->count) = (struct smtp_ask){.due = client->queued,
+		.whole = client->queued + follow,
+		.tag = tag,
+		.phase = (uint8_t)phase};
 	client->count++;
 }
 
@@ -67,7 +69,7 @@ struct smtp_client *smtp_client_new(struct chunk_pool *pool)
 	chain_init(&client->out, pool);
 	chain_init(&client->held, pool);
 	client->body_at = client->end_at = SMTP_NOWHERE;
-	smtp_client_ask(client, PHASE_BANNER, 0);
+	smtp_client_ask(client, PHASE_BANNER, 0, 0);
 	return client;
 }
 
@@ -103,7 +105,7 @@ void smtp_client_send(
 		forget_body(client);
 	smtp_client_put(client, line.at, line.len);
 	smtp_client_put(client, "\r\n", 2);
-	smtp_client_ask(client, phase, tag);
+	smtp_client_ask(client, phase, tag, 0);
 }
 
 struct chain *smtp_client_out(struct smtp_client *client)
@@ -134,9 +136,7 @@ static bool fits(const struct smtp_client *client, const struct smtp_ask *ask, u
 	switch (code / 100) {
 	case 2:
 		/* Nobody can have accepted what hasn't got there whole (hostile-input 31). */
-		if (ask->phase == PHASE_END)
-			return smtp_client_fate(client) == FATE_ENDED;
-		return is_left && ask->phase != PHASE_DATA;
+		return client->sent >= ask->whole && ask->phase != PHASE_DATA;
 	case 3:
 		return is_left && ask->phase == PHASE_DATA && code == 354;
 	default:

@@ -46,7 +46,7 @@ static void send_frame(struct smtp_client *client, size_t len, bool last)
 	int line_len = snprintf(line, sizeof(line), "BDAT %zu%s\r\n", len, last ? " LAST" : "");
 
 	smtp_client_put(client, line, (size_t)line_len);
-	smtp_client_ask(client, last ? PHASE_END : PHASE_BODY, client->tag);
+	smtp_client_ask(client, last ? PHASE_END : PHASE_BODY, client->tag, len);
 	/* An empty last frame ends with its command line. */
 	if (len > 0)
 		open_body(client);
@@ -90,7 +90,7 @@ static void end_data(struct smtp_client *client)
 	client->end_at = client->queued;
 	smtp_stuff_end(&client->stuff, &client->out);
 	client->queued += client->out.len - before;
-	smtp_client_ask(client, PHASE_END, client->tag);
+	smtp_client_ask(client, PHASE_END, client->tag, 0);
 	client->form = FORM_ENDED;
 }
 

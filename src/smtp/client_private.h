@@ -23,7 +23,8 @@ enum smtp_form {
 
 /* A command that waits for its reply. */
 struct smtp_ask {
-	uint64_t due; /* octets that must have left before a reply can be meant for it */
+	uint64_t due;   /* octets that must have left before a reply can be meant for it ... */
+	uint64_t whole; /* ... and before it can have been done: a frame's octets too */
 	unsigned tag;
 	uint8_t phase;
 };
@@ -46,7 +47,9 @@ struct smtp_client {
 
 /* ---- client.c ---- */
 void smtp_client_put(struct smtp_client *client, const void *bytes, size_t len);
-void smtp_client_ask(struct smtp_client *client, enum smtp_phase phase, unsigned tag);
+/* `follow`: octets that belong to the command just put and are put next. */
+void smtp_client_ask(
+	struct smtp_client *client, enum smtp_phase phase, unsigned tag, size_t follow);
 
 /* ---- client_body.c ---- */
 /* DATA was answered. */

@@ -367,6 +367,42 @@ static void test_item_31_accepted_before_the_end(void **state)
 	line_close(&line);
 }
 
+/* A 2xx that comes before the last octet has left: to a frame, and to the end of data. */
+static void test_item_31_accepted_before_it_got_there(void **state)
+{
+	static const char end[] = "x\r\n.\r\n";
+	struct buf large = {0};
+	struct line line;
+
+	(void)state;
+	while (large.len < 65537)
+		buf_add_text(&large, "x");
+	for (size_t lacking = 0; lacking < 2; lacking++) {
+		open_to_the_body(&line);
+		smtp_client_body_begin(line.client, true, 4);
+		body(&line, buf_span(&large), 5000);
+		take(&line, strlen("BDAT 65536\r\n") + 65536 - lacking);
+		if (lacking == 0)
+			answers(&line, "250 Ok\r\n", PHASE_BODY, 4);
+		else
+			poisons(&line, "250 Ok\r\n");
+		line_close(&line);
+	}
+	for (size_t left = 1; left <= strlen(end); left++) {
+		open_to_the_body(&line);
+		data(&line);
+		body(&line, SPAN("x"), 1);
+		smtp_client_body_end(line.client);
+		take(&line, left);
+		if (left == strlen(end))
+			answers(&line, "250 Ok\r\n", PHASE_END, 4);
+		else
+			poisons(&line, "250 Ok\r\n");
+		line_close(&line);
+	}
+	buf_clear(&large);
+}
+
 static void test_item_31_refused_inside_the_body(void **state)
 {
 	static const char *const replies[] = {"452 4.3.1 full\r\n", "550 no\r\n", "421 bye\r\n"};
@@ -778,6 +814,7 @@ int main(void)
 		cmocka_unit_test(test_item_31_codes_that_answer_nothing),
 		cmocka_unit_test(test_none_is_freed),
 		cmocka_unit_test(test_item_31_accepted_before_the_end),
+		cmocka_unit_test(test_item_31_accepted_before_it_got_there),
 		cmocka_unit_test(test_item_31_refused_inside_the_body),
 		cmocka_unit_test(test_item_31_refused_before_the_end_left),
 		cmocka_unit_test(test_fate_by_data),

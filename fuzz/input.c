@@ -137,16 +137,26 @@ void finding(const char *format, ...)
 
 void show(struct buf *into, const char *at, size_t len)
 {
+	static const char hex[] = "0123456789abcdef";
+	char *text = malloc(4 * len + 1), *end = text;
+
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)at[i];
 
-		if (c == '\r' || c == '\n')
-			buf_add_text(into, c == '\r' ? "\\r" : "\\n");
-		else if (c < ' ' || c > '~')
-			buf_addf(into, "\\x%02x", c);
-		else
-			buf_add(into, &c, 1);
+		if (c == '\r' || c == '\n') {
+			*end++ = '\\';
+			*end++ = c == '\r' ? 'r' : 'n';
+		} else if (c < ' ' || c > '~') {
+			*end++ = '\\';
+			*end++ = 'x';
+			*end++ = hex[c / 16];
+			*end++ = hex[c % 16];
+		} else {
+			*end++ = (char)c;
+		}
 	}
+	buf_add(into, text, (size_t)(end - text));
+	free(text);
 }
 
 /* ---- chains ---- */

@@ -160,7 +160,8 @@ static bool conduct(struct conn *conn, enum asked asked)
 	static const char *const words[] = {"500 5.5.2 what?", "501 5.5.4 I don't like how you say",
 		"502 5.5.1 not here", "503 5.5.1 not now", "504 5.5.4 not so",
 		"530 5.7.0 Must issue a STARTTLS command first", "555 5.5.4 what is that?"};
-	const char *line = words[rng_below(&conn->rng, 7)];
+	/* To MAIL with parameters a 555 is about those (and would be passed on). */
+	const char *line = words[rng_below(&conn->rng, asked == TO_MAIL ? 6 : 7)];
 
 	if (!conn_fault(conn, FAULT_server_conduct))
 		return false;
@@ -393,7 +394,7 @@ bool conn_hear_line(struct conn *conn)
 void conn_idle(void *arg)
 {
 	static const char *const words[] = {
-		"250 2.0.0 ok\r\n", "421 4.3.2 going down\r\n", "550 5.0.0 no\r\n", "hello\r\n"};
+		"250 2.0.0 ok\r\n", "421 4.3.2 going down\r\n", "450 4.0.0 no\r\n", "hello\r\n"};
 	struct conn *conn = arg;
 
 	if (conn->busy)

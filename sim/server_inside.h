@@ -124,8 +124,8 @@ void conn_later(struct conn *conn, int64_t delay, void (*next)(struct conn *conn
 /* No longer busy: go on with what is in the inbox. */
 void conn_go_on(struct conn *conn);
 void conn_close(struct conn *conn, bool reset);
-/* No answer; after hours the server itself has had enough. */
-#define SERVER_NEVER (2 * HOUR)
+/* No answer; after a while the server itself has had enough. */
+#define SERVER_NEVER (30 * MINUTE)
 void conn_never(struct conn *conn);
 /* Take from the inbox. */
 void conn_eat(struct conn *conn, size_t len);

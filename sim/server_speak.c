@@ -229,12 +229,12 @@ static void dress_lines(struct conn *conn)
 
 /* One reply more, with this one or behind it: only while nothing else is asked, since otherwise
  * nobody could see that it is one too many.  A 2xx would be read as the yes to a message whose end
- * is on its way, so it comes only where none can be. */
+ * is on its way, so it comes only where none can be; a 5yz would be read as a client's. */
 static void add_surplus(struct conn *conn)
 {
-	static const char *const harmless[] = {"421 4.3.2 going down", "550 5.0.0 no", "354 go on"};
+	static const char *const harmless[] = {"421 4.3.2 going down", "450 4.0.0 no", "354 go on"};
 	static const char *const any[] = {"250 2.0.0 ok", "220 hello", "250 2.1.5 ok",
-		"421 4.3.2 going down", "550 5.0.0 no"};
+		"421 4.3.2 going down", "450 4.0.0 no"};
 	struct say *say = &conn->say;
 	const char *words = harmless[rng_below(&conn->rng, 3)];
 

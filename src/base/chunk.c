@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/testing.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define KEEP_NONE 1
 #elif defined(__has_feature)
@@ -223,7 +225,7 @@ static struct chunk *own_tail(const struct chain *chain)
 {
 	struct chain_piece *last = last_piece(chain);
 
-	if (!last || last->chunk->refs != 1)
+	if (!last || (last->chunk->refs != 1 && !PLANTED(shared_tail)))
 		return NULL;
 	return chunk_tail(last->chunk) > 0 ? last->chunk : NULL;
 }

@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/testing.h"
 #include "board/logline.h"
 
 /* Postfix slows a connection down from the 10th error on, counted over messages. */
@@ -68,7 +69,9 @@ static void bury(struct pool_conn *conn)
 	net_timer_clear(pools->world.loop, &conn->timer);
 	if (conn->yielding)
 		conn->server->pool->yielding--;
-	board_release(pools->world.board, pools->world.row, conn->server->column, PLACE_OPEN);
+	if (conn->transactions > 0 || !PLANTED(claim_not_returned))
+		board_release(
+			pools->world.board, pools->world.row, conn->server->column, PLACE_OPEN);
 	pools->open--;
 	LIST_REMOVE(conn, all);
 	SLIST_INSERT_HEAD(&pools->free_conns, conn, free_next);

@@ -17,6 +17,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/testing.h"
+
 enum { LEVEL_GOOD, LEVEL_AVOIDED, LEVEL_EJECTED, LEVEL_NAMELESS };
 
 #define TIERS   100000 /* more than there can be */
@@ -199,6 +201,7 @@ static bool take(struct lending *lending, const struct choice *choice)
 			   pool_server_limit(server))) {
 		return false;
 	}
+	KILL_POINT("lend: a connection, not lent");
 	take_loan(lending, server);
 	return true;
 }

@@ -20,6 +20,8 @@
 
 #include <assert.h>
 
+#include "base/testing.h"
+
 #define PASS_AFTER (50 * MSEC)
 #define ASK_AGAIN  (15 * MSEC)
 
@@ -261,6 +263,7 @@ static bool serve_one(struct lending *lending)
 	lending->nameless = survey->nameless && !survey->full && !survey->blocked;
 	if (pick == PICK_WAIT)
 		return false;
+	KILL_POINT("wait: served, ticket shown");
 	pool_wait_leave(lending);
 	pool_lend_give(lending, pick);
 	return true;

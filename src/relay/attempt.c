@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "base/testing.h"
 
 /* ---- the end of an attempt ---- */
 
@@ -34,7 +35,7 @@ static enum pool_return way_back(struct attempt *attempt)
 		return POOL_REUSE;
 	if (attempt->body_begun || smtp_client_outstanding(attempt_smtp(attempt)) > 0)
 		return POOL_DROP;
-	attempt->loan->must_reset = true;
+	attempt->loan->must_reset = !PLANTED(unheard_reset);
 	return POOL_REUSE;
 }
 
@@ -138,8 +139,8 @@ static void on_ended(void *arg, const struct talk_end *end)
 		return;
 	}
 	account_ambiguous(session);
-	if (session->listener->settings->resend_ambiguous && !tx->streaming &&
-		!session_gone(session))
+	bool resend = session->listener->settings->resend_ambiguous || PLANTED(replay_after_end);
+	if (resend && !tx->streaming && !session_gone(session))
 		attempt_elsewhere(session, row, end, NULL);
 	else
 		transaction_verdict(session, row, NULL);
@@ -157,6 +158,14 @@ void attempt_leave_unheard(struct session *session)
 static void on_drained(void *arg)
 {
 	struct session *session = arg;
+	if (PLANTED(lost_wakeup))
+		return;
+	if (PLANTED(early_250) && transaction_ended(session)) {
+		static const struct smtp_client_event taken = {.phase = PHASE_END,
+			.reply = {.code = 250, .wire = {.at = "250 Ok\r\n", .len = 8}}};
+		attempt_reply(session, &taken);
+		return;
+	}
 	attempt_pump(session);
 	session_flow(session);
 }

@@ -5,6 +5,8 @@
  */
 #include "relay/session.h"
 
+#include "base/testing.h"
+
 #define GATHER (64u * 1024) /* a body below this size leaves in one frame, at its end */
 
 static bool may_send(const struct attempt *attempt)
@@ -56,7 +58,8 @@ static bool pump_envelope(struct session *session)
 	}
 	for (unsigned i = 0; i < tx->recipients; i++) {
 		struct recipient *recipient = &tx->recipient[i];
-		if (recipient->offer != OFFER_NOT || recipient->state == RECIPIENT_REFUSED)
+		bool refused = recipient->state == RECIPIENT_REFUSED && !PLANTED(recipient_added);
+		if (recipient->offer != OFFER_NOT || refused)
 			continue;
 		if (!may_send(attempt))
 			return false;
@@ -64,7 +67,8 @@ static bool pump_envelope(struct session *session)
 		recipient->offer = OFFER_SENT;
 		attempt->unanswered++;
 	}
-	return attempt->mail_answered && attempt->unanswered == 0 && attempt->accepted > 0;
+	bool answered = attempt->unanswered == 0 || PLANTED(end_before_rcpt);
+	return attempt->mail_answered && answered && attempt->accepted > 0;
 }
 
 static void count_bytes(struct session *session, size_t len)
@@ -124,7 +128,10 @@ void attempt_pump(struct session *session)
 		frames_answered(attempt)) {
 		attempt->end_sent = true;
 		attempt->ended = net_now(session_loop(session));
-		account_gap(session, true);
+		KILL_POINT("end: not counted yet");
+		if (!PLANTED(gap_not_counted))
+			account_gap(session, true);
+		KILL_POINT("end: counted, not handed over");
 		smtp_client_body_end(attempt_smtp(attempt));
 	}
 	talk_client_go(attempt->loan->talk);

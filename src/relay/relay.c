@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/testing.h"
 #include "relay/session.h"
 
 #define SWEEP_EVERY (1 * SECOND)
@@ -119,6 +120,7 @@ void relay_accept(struct relay *relay, const char *name, struct sys_sock *sock,
 	int64_t open = board_add_sum(relay->world.board, relay->world.row, listener->column,
 			       M_LISTENER_sessions, 1) -
 		       1;
+	KILL_POINT("session: counted, not admitted");
 	switch (edge_admit(relay->edge, listener->edge, peer, open)) {
 	case EDGE_WELCOME:
 		session_open(relay, listener, sock, peer, local);

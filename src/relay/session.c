@@ -10,6 +10,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/testing.h"
+
 #define SLOW_FOR (1 * SECOND)
 
 static void over(struct session *session)
@@ -321,7 +323,7 @@ static void on_closed(void *arg, enum talk_close why)
 	if (why != CLOSE_QUIT && why != CLOSE_PEER_CLOSED)
 		account_session(session, talk_close_text(why));
 	talk_server_free(&session->talk);
-	if (!ended)
+	if (!ended && !(PLANTED(timer_leak) && why == CLOSE_RESET))
 		over(session);
 }
 
@@ -374,6 +376,7 @@ void session_free(struct session *session)
 	talk_server_free(&session->talk);
 	net_timer_clear(relay->world.loop, &session->slow);
 	edge_leave(relay->edge, &session->peer);
+	KILL_POINT("session: left, still counted");
 	account_count(session, M_LISTENER_sessions, -1);
 	LIST_REMOVE(session, next);
 	relay->session_count--;

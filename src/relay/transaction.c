@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/testing.h"
+
 bool transaction_open(const struct session *session)
 {
 	return session->tx.step != STEP_NONE;
@@ -160,10 +162,14 @@ void transaction_finish(struct session *session, enum smtp_own own, const char *
 	}
 	bool gone = session_gone(session);
 	bool accepted = smtp_reply_class(&tx->verdict) == 2;
+	KILL_POINT("verdict: not told");
 	session_reply(session, tx->end_slot, &tx->verdict);
+	KILL_POINT("verdict: reply queued");
 	if (session->talk)
 		talk_server_flush(session->talk);
+	KILL_POINT("verdict: told, gap counted");
 	account_gap(session, false);
+	KILL_POINT("verdict: gap closed");
 	conclude_attempt(tx, session);
 	if (!tx->outcome && accepted && gone)
 		set_outcome(tx, "accepted-unheard", M_LISTENER_accepted_unheard);
@@ -184,11 +190,13 @@ void transaction_verdict(
 	struct session *session, const struct commit_row *row, const struct smtp_reply *reply)
 {
 	struct transaction *tx = &session->tx;
+	KILL_POINT("verdict: heard");
 	tx->row = row;
 	tx->decided = reply;
 	if (row->action == COMMIT_AMBIGUOUS) {
 		set_outcome(tx, "ambiguous", M_LISTENER_ambiguous);
-		transaction_finish(session, SMTP_OWN_AMBIGUOUS, row->name);
+		transaction_finish(session,
+			PLANTED(shortcut_421) ? SMTP_OWN_NO_SERVER : SMTP_OWN_AMBIGUOUS, row->name);
 		return;
 	}
 	keep_verdict(session, reply);

@@ -8,11 +8,13 @@
 
 #include <string.h>
 
+#include "base/testing.h"
+
 /* Whether at[i] is the first octet of a line. */
 static bool begins_line(const struct smtp_stuff *stuff, const char *at, size_t i)
 {
 	if (i == 0)
-		return !stuff->mid_line;
+		return !stuff->mid_line && !PLANTED(dot_not_stuffed);
 	if (at[i - 1] != '\n')
 		return false;
 	return i == 1 ? stuff->after_cr : at[i - 2] == '\r';

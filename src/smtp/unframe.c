@@ -15,6 +15,8 @@
  */
 #include "smtp/framing.h"
 
+#include "base/testing.h"
+
 enum where { START, MID, DOT, AFTER_CR };
 
 #define LINE_OCTETS                                                                                \
@@ -85,6 +87,10 @@ static size_t take_some(
 
 	if (len > 0)
 		return take_text(unframe, rules, len);
+	if (PLANTED(end_at_lf_dot_lf) && in.at[0] == '\n') {
+		end_line(unframe);
+		return take_octets(unframe, rules, 1);
+	}
 	if (in.at[0] != '\r')
 		return take_lone(unframe, rules, in.at[0]);
 	if (in.len == 1)
@@ -120,6 +126,10 @@ static size_t judge_dot(struct smtp_unframe *unframe, struct span in)
 	if (in.at[0] == '\r' && in.at[1] == '\n') {
 		unframe->done = true;
 		return 2;
+	}
+	if (PLANTED(end_at_lf_dot_lf) && in.at[0] == '\n') {
+		unframe->done = true;
+		return 1;
 	}
 	unframe->state = MID;
 	return 0;

@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/testing.h"
+
 static bool is_open(const struct talk_client *talk)
 {
 	return talk->stream && !talk->freed;
@@ -196,7 +198,7 @@ static bool consume_one(struct talk_client *talk)
 	struct smtp_client_event event;
 
 	if (is_idle(talk)) {
-		if (unread.len > 0)
+		if (unread.len > 0 && !PLANTED(poisoned_reused))
 			talk_end_unasked(talk);
 		return false;
 	}
@@ -447,9 +449,11 @@ size_t talk_client_unsent(const struct talk_client *talk)
 
 bool talk_client_clean(const struct talk_client *talk)
 {
+	bool all_read = talk_input_len(&talk->in) == 0 || PLANTED(poisoned_reused);
+
 	return talk->stage == STAGE_READY && is_idle(talk) && !talk->eof && !talk->unwritable &&
 	       smtp_client_outstanding(talk->smtp) == 0 && talk_client_unsent(talk) == 0 &&
-	       smtp_client_held(talk->smtp) == 0 && talk_input_len(&talk->in) == 0;
+	       smtp_client_held(talk->smtp) == 0 && all_read;
 }
 
 bool talk_client_unasked(const struct talk_client *talk, enum talk_close *why_r)

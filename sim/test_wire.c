@@ -696,6 +696,62 @@ static void test_kill(void **state)
 	}
 }
 
+/* Who sends to an end that was closed hears a reset; the rest of what it was sent comes first. */
+static void test_nobody_is_there(void **state)
+{
+	struct town *town = quiet();
+	struct speaker *caller = &town->speaker[0];
+	caller[1].len = 200 * 1000;
+	by_hand(town, 0);
+	connected(town, caller);
+	while (caller[1].said == 0)
+		assert_true(world_step(&town->world));
+	sys_close(&caller->sock, false);
+	settle(town);
+	assert_true(caller[1].broken);
+	assert_null(caller[1].end);
+	assert_int_equal(wire_ends_open(town->box.net), 0);
+	town_close(town);
+}
+
+static unsigned opened;
+
+static void count_opened(void *arg)
+{
+	opened++;
+}
+
+static void test_full_queue(void **state)
+{
+	static const struct wire_ops ops = {.opened = count_opened};
+	static struct wire_end *end[513];
+	const struct addr from = {.family = ADDR_IP4, .ip4 = {10, 1, 0, 1}};
+	struct town *town = quiet();
+	struct sys_sock *sock;
+	struct addr peer, local;
+	int number;
+	for (int i = 0; i < PROCESSES; i++)
+		by_hand(town, i);
+	opened = 0;
+	for (int i = 0; i < 513; i++)
+		end[i] = wire_connect(town->box.net, &house_at, &from, "client", &ops, NULL);
+	while (town->world.now < WORLD_EPOCH + MINUTE)
+		assert_true(world_step(&town->world));
+	assert_int_equal(opened, 512);
+	assert_int_equal(
+		sys_accept(town->process[0].listener, town, &sock, &peer, &local, &number), IO_OK);
+	settle(town);
+	assert_int_equal(opened, 513);
+	for (int i = 0; i < 513; i++)
+		wire_close(&end[i], true);
+	sys_close(&sock, false);
+	while (sys_accept(town->process[0].listener, town, &sock, &peer, &local, &number) == IO_OK)
+		sys_close(&sock, false);
+	settle(town);
+	assert_int_equal(wire_ends_open(town->box.net), 0);
+	town_close(town);
+}
+
 static void test_left_behind(void **state)
 {
 	struct town *town = quiet();
@@ -903,6 +959,8 @@ int main(void)
 		cmocka_unit_test(test_queue_is_reset),
 		cmocka_unit_test(test_offers),
 		cmocka_unit_test(test_kill),
+		cmocka_unit_test(test_nobody_is_there),
+		cmocka_unit_test(test_full_queue),
 		cmocka_unit_test(test_left_behind),
 		cmocka_unit_test(test_calls_fail),
 		cmocka_unit_test(test_jobs_and_names),

@@ -132,6 +132,7 @@ struct sim_client {
 	unsigned messages, noises, step;
 	struct buf out, in, fake;
 	size_t out_at; /* of `out`: given to the wire */
+	size_t most;   /* octets at a time of a dribble */
 	uint64_t said, sent;
 	int64_t last_sent, last_heard, began;
 	struct ask *ask;

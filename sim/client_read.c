@@ -210,6 +210,9 @@ static bool legal(const struct sim_client *client, const struct ask *ask, unsign
 	case ASK_CHUNK:
 		return (code == 250 && ask->job->yes > 0) || refusal;
 	case ASK_END:
+		/* What is wrong with it may have been said to a chunk or recipient before. */
+		if (ask->job->tricked)
+			return code >= 500;
 		return (code == 250 && !ask->job->judged && ask->job->yes > 0) || refusal;
 	case ASK_QUIT:
 		return code == 221;

@@ -71,12 +71,13 @@ static void say_mail(struct sim_client *client)
 	const char *verb = rng_one_in(&client->rng, 16) ? "mail from:" : "MAIL FROM:";
 	bool eight = client->eightbit && rng_one_in(&client->rng, 4);
 	ledger_sender(sender, deal->job->mail->number, deal->job->attempt);
-	if (deal->trick == TRICK_OVER_DECLARED)
+	if (deal->trick == TRICK_OVER_DECLARED) {
 		octets = (uint64_t)client->set.max_size + 1 + rng_below(&client->rng, 1u << 30);
-	else if (client->manner.lies_size)
+	} else if (client->manner.lies_size) {
 		octets = 1 + rng_below(&client->rng, octets * 2 + 1);
-	if (client->manner.lies_size && client->size > 0 && octets > client->size)
-		octets = client->size;
+		if (client->size > 0 && octets > client->size)
+			octets = client->size;
+	}
 	if ((client->has_size && deal->trick != TRICK_OVER_SIZE && rng_one_in(&client->rng, 2)) ||
 		deal->trick == TRICK_OVER_DECLARED || client->manner.lies_size)
 		snprintf(size, sizeof(size), " SIZE=%llu", (unsigned long long)octets);
@@ -127,10 +128,6 @@ static void expect_end(struct sim_client *client)
 {
 	struct ask *ask = client_expect(client, ASK_END);
 	ask->job = client->deal.job;
-	if (client->deal.trick == TRICK_SMUGGLE) {
-		ask->want = 550;
-		ask->closes = true;
-	}
 	if (client->deal.trick == TRICK_OVER_SIZE)
 		ask->want = 552;
 	client->stage = STAGE_OVER;
@@ -161,7 +158,8 @@ static void say_chunk(struct sim_client *client)
 		len = rng_below(rng, 4) ? (size_t)rng_below(rng, left + 1)
 					: (size_t)rng_below(rng, left < 4 ? left + 1 : 4);
 	bool last = len == left && rng_below(rng, 5) > 0;
-	last |= deal->trick == TRICK_OVER_SIZE;
+	if (deal->trick == TRICK_RSET || deal->trick == TRICK_OVER_SIZE)
+		last = deal->trick == TRICK_OVER_SIZE;
 	snprintf(line, sizeof(line), "BDAT %zu%s\r\n", len, last ? " LAST" : "");
 	say_octets(client, span_of(line));
 	say_octets(client, (struct span){.at = deal->body.at + deal->body_at, .len = len});

@@ -696,20 +696,34 @@ static void test_kill(void **state)
 	}
 }
 
-/* Who sends to an end that was closed hears a reset; the rest of what it was sent comes first. */
+static struct wire_end *held;
+
+static void hold(void *arg, struct wire_end *end, const struct addr *peer)
+{
+	static const struct wire_ops ops = {.reset = count_reset};
+	wire_own(end, "server", &ops, NULL);
+	held = end;
+}
+
+/* Who sends to an end that was closed hears a reset. */
 static void test_nobody_is_there(void **state)
 {
+	static const struct wire_server_ops ops = {.accepted = hold};
 	struct town *town = quiet();
 	struct speaker *caller = &town->speaker[0];
-	caller[1].len = 200 * 1000;
+	wire_unlisten(&town->outside);
+	town->outside = wire_listen(town->box.net, &outside_at, &ops, NULL);
 	by_hand(town, 0);
 	connected(town, caller);
-	while (caller[1].said == 0)
-		assert_true(world_step(&town->world));
+	settle(town);
 	sys_close(&caller->sock, false);
 	settle(town);
-	assert_true(caller[1].broken);
-	assert_null(caller[1].end);
+	assert_int_equal(wire_ends_open(town->box.net), 1);
+	resets_heard = 0;
+	wire_send(held, SPAN("221 bye"));
+	assert_int_equal(wire_unsent(held), 7);
+	settle(town);
+	assert_int_equal(resets_heard, 1);
 	assert_int_equal(wire_ends_open(town->box.net), 0);
 	town_close(town);
 }

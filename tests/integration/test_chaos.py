@@ -101,7 +101,8 @@ class Storm:
         self.done, self.killed, self.later = {}, set(), []
         self.deeds = (
             (4, self.kill_worker), (2, self.kill_control), (3, self.kill_server),
-            (3, self.pause_worker), (2, self.pause_control), (3, self.pause_server), (2, self.reload))
+            (3, self.pause_worker), (2, self.pause_control), (3, self.pause_server), (1, self.pause_master),
+            (2, self.reload))
 
     def run(self):
         weights, deeds = zip(*self.deeds)
@@ -156,6 +157,9 @@ class Storm:
 
     def pause_control(self):
         return self.pause(self.one_of("control"))
+
+    def pause_master(self):
+        return self.pause(self.weir.process.pid)
 
     def living_server(self):
         living = [server for server in self.servers if server.process.poll() is None]

@@ -208,9 +208,11 @@ static inline void server_accept(struct server *server)
 {
 	int fd = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct conversation *with = server->conversation;
+	int on = 1;
 
 	if (fd < 0)
 		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	while (with->fd >= 0)
 		with++;
 	*with = (struct conversation){.fd = fd, .chunk = SIZE_MAX};

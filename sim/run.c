@@ -135,6 +135,7 @@ static void take_sums(struct cast *cast, struct run_result *result)
 	result->reloads = house.reloads;
 	result->ambiguous = house.ambiguous;
 	result->unheard = house.unheard;
+	result->accepted = house.accepted;
 	result->replays = house.replays;
 	result->below = house.below;
 	result->memory_peak = house.memory_peak;

@@ -134,16 +134,21 @@ static bool next_address(struct span *text, struct span *address_r)
 
 enum { NAMES_NOBODY, NAMES_US, NAMES_OTHERS };
 
-/* Servers name in their replies whom they speak of. */
+/*
+ * Servers name in their replies whom they speak of.  A 451 may name another recipient of the same
+ * message: it is what the last server said of its own trouble, handed to all that wait when there
+ * is no further server.
+ */
 static int names_whom(const struct ask *ask, const struct reply *reply)
 {
 	struct span text = reply->wire, address;
+	bool anyone = ask->kind != ASK_RCPT || reply->code == 451;
 	unsigned mail, number;
 	int whom = NAMES_NOBODY;
 	while (next_address(&text, &address)) {
 		bool ours;
 		if (ledger_parse_recipient(address, &mail, &number))
-			ours = ask->kind != ASK_RCPT || number == ask->index;
+			ours = anyone || number == ask->index;
 		else if (ledger_parse_sender(address, &mail, &number))
 			ours = number == ask->job->attempt;
 		else

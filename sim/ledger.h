@@ -66,8 +66,10 @@ void ledger_told_commit(struct ledger *ledger, unsigned mail, unsigned attempt, 
  *
  *   ambiguous  messages that it counted as lost after their end of data, the in-gap ones of the
  *              dead among them
- *   accepted   messages that it counted as accepted, heard by the client or not
- *   resending  resend-ambiguous was on; then `ambiguous` counts every attempt at a server
+ *   accepted   messages that it counted as accepted, heard by the client or not (the sum of its
+ *              outcomes "accepted" and "accepted-unheard")
+ *   resending  resend-ambiguous was on; then an attempt may be at several servers, and the two
+ *              counters say nothing about how often
  */
 void ledger_close(struct ledger *ledger, uint64_t ambiguous, uint64_t accepted, bool resending);
 

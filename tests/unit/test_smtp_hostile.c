@@ -348,8 +348,7 @@ static void test_item_09_bad_chunk_sizes(void **state)
 		"BDAT 1\r LAST\r\n",
 		"BDAT 1\n\r\n",
 		"BDAT\t1\r\n",
-		"BDAT\xa0"
-		"1\r\n",
+		"BDAT\2401\r\n",
 		"BDAT:1\r\n",
 	};
 

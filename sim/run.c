@@ -193,8 +193,8 @@ void run_world(const struct scene *scene, struct trace *trace, struct run_result
 	take_sums(cast, result);
 	if (!world->failed) {
 		house_check_end(cast->house);
-		ledger_close(
-			cast->ledger, result->ambiguous, result->unheard, scene->resend_ambiguous);
+		ledger_close(cast->ledger, result->ambiguous, result->accepted + result->unheard,
+			scene->resend_ambiguous);
 	}
 	describe(cast, result);
 	result->failed = world->failed;

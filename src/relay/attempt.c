@@ -73,7 +73,7 @@ void attempt_elsewhere(struct session *session, const struct commit_row *row,
 	struct attempt *attempt = &tx->attempt;
 	enum pool_outcome outcome = row->outcome;
 	if (row->action != COMMIT_AMBIGUOUS)
-		account_gap(session, false);
+		account_gap(session, tx->doubtful);
 	if (end && end->why == CLOSE_STALE)
 		outcome =
 			POOL_STALE; /* it fell idle while the client dawdled: no sign of trouble */
@@ -140,10 +140,12 @@ static void on_ended(void *arg, const struct talk_end *end)
 	}
 	account_ambiguous(session);
 	bool resend = session->listener->settings->resend_ambiguous || PLANTED(replay_after_end);
-	if (resend && !tx->streaming && !session_gone(session))
-		attempt_elsewhere(session, row, end, NULL);
-	else
+	if (!resend || tx->streaming || session_gone(session)) {
 		transaction_verdict(session, row, NULL);
+		return;
+	}
+	tx->doubtful = true;
+	attempt_elsewhere(session, row, end, NULL);
 }
 
 /* This process ends: what the server does with the message nobody will hear. */

@@ -136,6 +136,7 @@ struct transaction {
 	unsigned attempts;
 	bool differed;              /* a replay got other answers for the recipients */
 	bool in_gap;                /* counted in the gauge */
+	bool doubtful;              /* a former server may have it: resend-ambiguous */
 	struct net_timer patience;  /* with the present server, while the recipients wait */
 	struct net_timer answer_by; /* the recipients' */
 	struct buf last_reply;      /* the last server's 4yz that made us go on */

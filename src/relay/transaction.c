@@ -142,6 +142,11 @@ void transaction_finish(struct session *session, enum smtp_own own, const char *
 {
 	struct transaction *tx = &session->tx;
 	struct smtp_reply reply;
+	/* Whatever a further server said: the one before may have the message. */
+	if (tx->doubtful && (own != SMTP_OWN_COUNT || smtp_reply_class(&tx->verdict) != 2)) {
+		own = SMTP_OWN_AMBIGUOUS;
+		set_outcome(tx, "ambiguous", M_LISTENER_ambiguous);
+	}
 	if (own != SMTP_OWN_COUNT) {
 		tx->own = true;
 		char limit[24];
@@ -324,6 +329,8 @@ void transaction_abandon(struct session *session, const char *reason)
 	if (tx->attempt.active)
 		attempt_cancel(session, POOL_ABANDONED);
 	tx->reason = reason;
+	if (tx->doubtful)
+		set_outcome(tx, "ambiguous", M_LISTENER_ambiguous);
 	if (!tx->outcome) {
 		bool all_refused = tx->recipients > 0 && tx->refused == tx->recipients;
 		if (all_refused)

@@ -55,7 +55,8 @@
  *
  * After the whole text is read: defaults and inheritance, references, required ones, and then the
  * sections' checks, children first.  A check runs only over blocks without an error in them or
- * in what they refer to, so it need not fear half a value.
+ * in what they refer to, so it need not fear half a value; and only where all blocks around have
+ * their names.
  */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H

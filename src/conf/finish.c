@@ -187,8 +187,23 @@ static void spread_dirt_of_targets(struct conf *conf)
 	}
 }
 
+/* Whether it should have a name and has none: whoever checks what lies in it would want to say it.
+ */
+static bool is_nameless(const struct conf_block *block)
+{
+	for (unsigned i = 0; i < block->is->count; i++) {
+		const struct conf_entry *entry = &block->is->entries[i];
+
+		if (conf_entry_is_arg(entry) && entry->row->type == CONF_NAME)
+			return !block->name;
+	}
+	return false;
+}
+
 static void check_block(struct conf *conf, struct conf_block *block)
 {
+	if (is_nameless(block))
+		return;
 	for (struct conf_block *child = block->first; child; child = child->next)
 		check_block(conf, child);
 	if (block->flags & CONF_BLOCK_DIRTY)

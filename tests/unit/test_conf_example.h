@@ -265,6 +265,15 @@ static inline void ex_listener_check(
 		conf_report_warning(report, conf_place(block, "relay-to"), "an open relay");
 }
 
+/* A check that says the names around it. */
+static inline void ex_server_check(
+	const struct conf_block *block, const void *values, struct conf_report *report)
+{
+	assert_non_null(values);
+	if (strcmp(block->parent->name, block->name) == 0)
+		conf_report_warning(report, block->place, "a server called as its pool is");
+}
+
 #define EX_SECTION(id, kind, type, ...)                                                            \
 	const struct conf_section id##_section = CONF_SECTION(kind, type, id##_rows, __VA_ARGS__)
 EX_SECTION(ex_top, "", sizeof(struct ex_top));
@@ -274,7 +283,7 @@ EX_SECTION(ex_edge, "listener", sizeof(struct ex_edge));
 EX_SECTION(ex_tls, "listener.tls", sizeof(struct ex_tls));
 EX_SECTION(ex_auth, "listener.auth", sizeof(struct ex_auth));
 EX_SECTION(ex_pool, "pool", sizeof(struct ex_pool));
-EX_SECTION(ex_server, "server", sizeof(struct ex_server));
+EX_SECTION(ex_server, "server", sizeof(struct ex_server), .check = ex_server_check);
 EX_SECTION(ex_server_tls, "server.tls", sizeof(struct ex_server_tls));
 EX_SECTION(ex_check, "pool.check", sizeof(struct ex_check));
 EX_SECTION(ex_route, "route", sizeof(struct ex_route));

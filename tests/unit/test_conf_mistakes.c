@@ -93,6 +93,7 @@ int main(void)
 		GOLDEN("lists"),
 		GOLDEN("utf16"),
 		GOLDEN("empty"),
+		GOLDEN("nameless"),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,24 +73,27 @@ static void check_memory(struct house *house)
 	}
 }
 
-/* A server of the pool that could take one more: up, in service, and nothing learned about it. */
-static bool has_room(const struct house *house, const char *pool)
+static bool is_free(const struct house *house, int column)
+{
+	return board_verdict(house->board, column).state == SERVER_UP &&
+	       !board_out_by_hand(house->board, column) &&
+	       board_learned_limit(house->board, column, house->world->now, SECOND) == 0 &&
+	       board_places(house->board, column, PLACE_OPEN) <
+		       house->world->scene->max_connections;
+}
+
+/* Every server of the pool could take one more: one alone may lack what the message needs. */
+static bool all_free(const struct house *house, const char *pool)
 {
 	char prefix[BOARD_NAME];
 	snprintf(prefix, sizeof(prefix), "%s/", pool);
 	for (int column = 0; column < board_columns(house->board); column++) {
-		if (board_column_kind(house->board, column) != BOARD_SERVER ||
-			!span_starts_nocase(
-				span_of(board_column_name(house->board, column)), prefix))
-			continue;
-		struct verdict verdict = board_verdict(house->board, column);
-		if (verdict.state == SERVER_UP && !board_out_by_hand(house->board, column) &&
-			board_learned_limit(house->board, column, house->world->now, SECOND) == 0 &&
-			board_places(house->board, column, PLACE_OPEN) <
-				house->world->scene->max_connections)
-			return true;
+		struct span name = span_of(board_column_name(house->board, column));
+		if (board_column_kind(house->board, column) == BOARD_SERVER &&
+			span_starts_nocase(name, prefix) && !is_free(house, column))
+			return false;
 	}
-	return false;
+	return true;
 }
 
 /* Nothing waits that could run: a transaction waits for a place, and a place is free. */
@@ -103,14 +106,14 @@ static void check_waits(struct house *house)
 		if (board_column_kind(house->board, column) != BOARD_POOL)
 			continue;
 		row = board_waiting(house->board, column, NULL);
-		if (excused || row < 0 || !has_room(house, board_column_name(house->board, column)))
+		if (excused || row < 0 || !all_free(house, board_column_name(house->board, column)))
 			*since = 0;
 		else if (*since == 0)
 			*since = house->world->now;
 		else if (house->world->now - *since > WAIT_WITHOUT_CAUSE)
 			world_fail(house->world, "lost-wakeup",
-				"row %d waits for a place in %s, and one is free since %d ms", row,
-				board_column_name(house->board, column),
+				"row %d waits for a place in %s, and all have been free for %d ms",
+				row, board_column_name(house->board, column),
 				(int)((house->world->now - *since) / MSEC));
 	}
 }

@@ -83,6 +83,11 @@ void legal_free(struct legal **legal)
 	*legal = NULL;
 }
 
+void legal_offer(struct legal *legal, const struct legal_offers *offers)
+{
+	legal->offers = *offers;
+}
+
 static void wrong(struct legal *legal, const char *format, ...) PRINTF_LIKE(2, 3);
 static void wrong(struct legal *legal, const char *format, ...)
 {

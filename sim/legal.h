@@ -22,6 +22,8 @@ struct legal_offers {
 
 struct legal *legal_new(const struct legal_offers *offers);
 void legal_free(struct legal **legal);
+/* The next EHLO will be answered with these instead. */
+void legal_offer(struct legal *legal, const struct legal_offers *offers);
 /* Octets from the other side.  Returns NULL, or what is illegal (a string that lives as long as
  * the checker); after that it says nothing more. */
 const char *legal_heard(struct legal *legal, struct span bytes);

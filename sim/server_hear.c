@@ -124,8 +124,9 @@ static void hear_hello(struct conn *conn, struct span rest, bool extended)
 			return;
 		default:
 			conn->greeted = true;
+			legal_offer(conn->legal, &(struct legal_offers){0});
 			conn_answer(conn, TO_EHLO, 250,
-				"%s.sim\r\n250-\r\n250-SIZE=x y\r\n250-=\r\n250 \x01\x7f",
+				"%s.sim\r\n250-\r\n250-SIZEABLE 9\r\n250-=\r\n250 \x01\x7f",
 				conn->server->name);
 			return;
 		}

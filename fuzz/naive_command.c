@@ -34,12 +34,14 @@ static size_t limit_of(const char *line, size_t len)
 	return begins(line, len, "RCPT ") ? 512 + 29 + 507 : 512;
 }
 
-/* Another protocol: HTTP's first word and what ends it, or a TLS handshake. */
+/* Another protocol: a first word of HTTP or PROXY and what ends it, a TLS handshake, or a lone NUL.
+ */
 static bool is_foreign(const char *line, size_t len, bool whole)
 {
-	static const char *const words[] = {"GET", "POST", "HEAD", "PUT", "CONNECT", "OPTIONS"};
+	static const char *const words[] = {"GET", "POST", "HEAD", "PUT", "CONNECT", "OPTIONS",
+		"DELETE", "PATCH", "TRACE", "PRI", "PROXY"};
 
-	if (begins(line, len, "\x16\x03"))
+	if (begins(line, len, "\x16\x03") || (whole && len == 1 && line[0] == '\0'))
 		return true;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		size_t word = strlen(words[i]);

@@ -86,7 +86,7 @@ struct smtp_server {
 
 /* ---- verb.c ---- */
 enum smtp_verb smtp_verb_of(struct span line);
-/* Whether the line, or the beginning of one, speaks HTTP or TLS. */
+/* Whether the line, or the beginning of one, speaks HTTP, TLS or PROXY. */
 bool smtp_line_is_foreign(struct span line, bool whole);
 
 /* ---- server_line.c ---- */

@@ -51,10 +51,12 @@ enum smtp_verb smtp_verb_of(struct span line)
 }
 
 /*
- * First words of HTTP (RFC 9110 9), which have no place in SMTP: what follows them is a request
- * that somebody's browser was tricked into sending here.
+ * First words of HTTP (RFC 9110 9, RFC 5789, RFC 9113 3.4), which have no place in SMTP: what
+ * follows them is a request that somebody's browser was tricked into sending here.  And that of a
+ * PROXY header, whose sender believes that it is trusted to say who the client is.
  */
-static const char *const foreign[] = {"GET", "POST", "HEAD", "PUT", "CONNECT", "OPTIONS"};
+static const char *const foreign[] = {"GET", "POST", "HEAD", "PUT", "CONNECT", "OPTIONS", "DELETE",
+	"PATCH", "TRACE", "PRI", "PROXY"};
 
 bool smtp_line_is_foreign(struct span line, bool whole)
 {
@@ -62,6 +64,9 @@ bool smtp_line_is_foreign(struct span line, bool whole)
 
 	/* A TLS record of a handshake: content type 22, major version 3 (RFC 8446 5.1). */
 	if (line.len >= 2 && line.at[0] == 0x16 && line.at[1] == 0x03)
+		return true;
+	/* The third line of a binary PROXY header. */
+	if (whole && line.len == 1 && line.at[0] == '\0')
 		return true;
 	if (word.len == line.len && !whole)
 		return false;

@@ -135,8 +135,8 @@ def into_body(scene, octets, then=None):
 MALFORMED = {
     "two-codes": b"250-a\r\n550 b\r\n", "no-digits": b"hello there\r\n", "two-digits": b"25 ok\r\n",
     "four-digits": b"2500 ok\r\n", "1yz": b"150 wait\r\n", "6yz": b"650 what\r\n", "empty": b"\r\n",
-    "lf": b"250 ok\n", "cr": b"250 ok\r250 ok\r\n", "nul": b"250 o\0k\r\n", "http": b"HTTP/1.1 400 Bad Request\r\n\r\n",
-    "long-line": b"250 " + b"x" * 507 + b"\r\n", "a-megabyte": b"250 " + b"x" * 1_000_000,
+    "lf": b"250 ok\n", "cr": b"250 ok\r250 ok\r\n", "nul": b"250 o\0k\r\n",
+    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n", "long-line": b"250 " + b"x" * 507 + b"\r\n", "a-megabyte": b"250 " + b"x" * 1_000_000,
     "no-last-line": b"250-x\r\n" * 100_000,
 }
 
@@ -446,8 +446,9 @@ def test_item_34_an_lmtp_server_is_not_used(scene):
 @pytest.mark.parametrize("carrier", ("DATA", "BDAT"))
 def test_item_35_a_client_that_closes_its_half_inside_the_body(scene, carrier):
     """It may still listen, but the message is not whole: nobody gets it."""
+    name = f"half-{scene.kind}-{carrier}"
     for body in (BODY, LARGE):
-        with scene.weir.client().hello(f"half-{scene.kind}-{carrier}").envelope("a@client.example", "u@dest.example") as client:
+        with scene.weir.client().hello(name).envelope("a@client.example", "u@dest.example") as client:
             client.send(f"BDAT {len(body) + 1} LAST\r\n".encode() if carrier == "BDAT" else b"DATA\r\n")
             assert carrier == "BDAT" or client.reply()[0] == 354
             client.send(body.encode())
@@ -459,6 +460,6 @@ def test_item_35_a_client_that_closes_its_half_inside_the_body(scene, carrier):
 
     def outcomes():
         return [line["outcome"] for line in scene.weir.lines("transaction")
-                if line["helo"] == f"half-{scene.kind}-{carrier}"]
+                if line["helo"] == name]
     wait_for(lambda: len(outcomes()) == 2, why="log")
     assert outcomes() == ["abandoned"] * 2

@@ -625,7 +625,9 @@ static void test_item_18_recipients(void **state)
 static void test_item_19_other_protocols(void **state)
 {
 	static const char *const words[] = {"GET / HTTP/1.1", "POST /x HTTP/1.1",
-		"CONNECT h:25 HTTP/1.1", "HEAD / HTTP/1.0", "PUT / HTTP/1.1", "get /", "GET"};
+		"CONNECT h:25 HTTP/1.1", "HEAD / HTTP/1.0", "PUT / HTTP/1.1", "get /", "GET",
+		"DELETE / HTTP/1.1", "PRI * HTTP/2.0", "PROXY TCP4 10.1.2.3 10.1.2.4 40000 25",
+		"PROXY"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -639,6 +641,19 @@ static void test_item_19_other_protocols(void **state)
 			&later, EHLO_HEARD "X 554\n< 554 5.5.0 This is an SMTP port\\r\\n\n");
 		buf_clear(&group);
 	}
+}
+
+/* Its signature, of which the first two lines are empty (hostile-input 16). */
+static void test_item_16_binary_proxy_header(void **state)
+{
+	const struct dialogue dialogue = {
+		.group = {BYTES("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c............EHLO x\r\n")}};
+
+	(void)state;
+	same_at_every_cut(&dialogue, "A 500\nA 500\nX 554\n"
+				     "< 500 5.5.2 Command not recognised\\r\\n"
+				     "500 5.5.2 Command not recognised\\r\\n"
+				     "554 5.5.0 This is an SMTP port\\r\\n\n");
 }
 
 static void test_item_19_tls_client_hello(void **state)
@@ -910,6 +925,7 @@ int main(void)
 		cmocka_unit_test(test_item_18_addresses_as_written),
 		cmocka_unit_test(test_item_18_recipients),
 		cmocka_unit_test(test_item_19_other_protocols),
+		cmocka_unit_test(test_item_16_binary_proxy_header),
 		cmocka_unit_test(test_item_19_tls_client_hello),
 		cmocka_unit_test(test_item_19_not_quite),
 		cmocka_unit_test(test_item_19_long_request),

@@ -357,8 +357,8 @@ static void step(struct play *play, char choice)
 		begin_body(play, choice == 'B');
 	else if (choice == 'E')
 		end_body(play);
-	else if (choice >= 'p' && choice <= 'x')
-		give_body(play, (unsigned)(choice - 'p'));
+	else if (choice >= 'P' && choice <= 'X')
+		give_body(play, (unsigned)(choice - 'P'));
 	else if (strchr(letters, choice) && choice != '\0')
 		say(play, (unsigned)(strchr(letters, choice) - letters));
 }

@@ -28,7 +28,7 @@ static bool wide(const char *at, size_t len)
 
 /* Octets of the character beyond ASCII at the front: decoded, then held against the ranges of
  * RFC 3629 3. */
-static size_t utf8(const char *at, size_t len)
+size_t naive_utf8(const char *at, size_t len)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	const unsigned char *octets = (const unsigned char *)at;
@@ -59,7 +59,7 @@ static bool label(const char *at, size_t len)
 	if (len == 0 || len > 63 || at[0] == '-' || at[len - 1] == '-')
 		return false;
 	for (size_t i = 0; i < len;) {
-		size_t count = utf8(at + i, len - i);
+		size_t count = naive_utf8(at + i, len - i);
 
 		if (count == 0 && !alnum(at[i]) && at[i] != '-')
 			return false;
@@ -105,7 +105,7 @@ bool naive_domain(const char *at, size_t len)
 static bool atom(const char *at, size_t len)
 {
 	for (size_t i = 0; i < len;) {
-		size_t count = utf8(at + i, len - i);
+		size_t count = naive_utf8(at + i, len - i);
 
 		if (count == 0 && !alnum(at[i]) &&
 			(at[i] == '\0' || !strchr("!#$%&'*+-/=?^_`{|}~", at[i])))
@@ -120,7 +120,7 @@ static bool quoted(const char *at, size_t len)
 	if (len < 2 || at[0] != '"' || at[len - 1] != '"')
 		return false;
 	for (size_t i = 1; i < len - 1;) {
-		size_t count = utf8(at + i, len - 1 - i);
+		size_t count = naive_utf8(at + i, len - 1 - i);
 		bool escape = at[i] == '\\' && i + 1 < len - 1;
 
 		if (escape && (at[i + 1] < 0x20 || at[i + 1] > 0x7e))

@@ -18,6 +18,8 @@ struct naive_path {
 /* The path at the front of `at`. */
 struct naive_path naive_path(const char *at, size_t len, bool forward);
 bool naive_domain(const char *at, size_t len);
+/* Octets of the UTF-8 character beyond ASCII at the front, 0: there is none. */
+size_t naive_utf8(const char *at, size_t len);
 
 /* What MAIL or RCPT ought to be answered by ours: 0 (the owner is asked), 501, 552 or 555. */
 struct naive_mail {

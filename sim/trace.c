@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/process.h"
 #include "sim/world.h"
 
 enum { SHOWN_OCTETS = 100 };
@@ -21,13 +22,16 @@ struct trace_entry {
 };
 
 struct trace {
+	struct sim_heap *heap; /* whoever speaks, this remembers */
 	struct trace_entry *at;
 	size_t count, room;
 };
 
 struct trace *trace_new(void)
 {
-	return mem_new(sizeof(struct trace));
+	struct trace *trace = mem_new(sizeof(*trace));
+	trace->heap = sim_heap_current();
+	return trace;
 }
 
 void trace_free(struct trace **tracep)
@@ -71,6 +75,8 @@ static struct trace_entry *entry_open(struct trace *trace, const char *who, bool
 
 void trace_bytes(struct trace *trace, int64_t now, const char *who, bool heard, struct span bytes)
 {
+	struct sim_heap *outside = sim_heap_current();
+	sim_heap_enter(trace->heap);
 	while (bytes.len > 0) {
 		size_t end = span_find(bytes, '\n');
 		size_t len = end < bytes.len ? end + 1 : end;
@@ -83,6 +89,7 @@ void trace_bytes(struct trace *trace, int64_t now, const char *who, bool heard, 
 			buf_add(&entry->text, bytes.at, len);
 		bytes = span_from(bytes, len);
 	}
+	sim_heap_enter(outside);
 }
 
 void trace_note(struct trace *trace, int64_t now, const char *who, const char *format, ...)
@@ -94,9 +101,12 @@ void trace_note(struct trace *trace, int64_t now, const char *who, const char *f
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	struct sim_heap *outside = sim_heap_current();
+	sim_heap_enter(trace->heap);
 	struct trace_entry *entry = entry_new(trace, now, who);
 	entry->note = true;
 	buf_add_text(&entry->text, text);
+	sim_heap_enter(outside);
 }
 
 static void print_octets(FILE *out, struct span text)

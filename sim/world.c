@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/process.h"
 #include "sim/scene.h"
 
 void world_init(struct world *world, const struct scene *scene, struct trace *trace)
@@ -18,6 +19,7 @@ void world_init(struct world *world, const struct scene *scene, struct trace *tr
 		.seed = scene->seed,
 		.scene = scene,
 		.trace = trace,
+		.memory = sim_heap_current(),
 	};
 	world_rng(world, &world->rng, "world", 0);
 }
@@ -69,6 +71,15 @@ static void sift_down(struct world *world, struct world_timer *timer)
 	put(world, slot, timer);
 }
 
+static void grow(struct world *world)
+{
+	struct sim_heap *outside = sim_heap_current();
+	sim_heap_enter(world->memory);
+	world->room = world->room ? world->room * 2 : 256;
+	world->heap = mem_grow(world->heap, world->room, sizeof(*world->heap));
+	sim_heap_enter(outside);
+}
+
 void world_set(struct world *world, struct world_timer *timer, int64_t due, world_fn *fn, void *arg)
 {
 	timer->due = due > world->now ? due : world->now;
@@ -76,10 +87,8 @@ void world_set(struct world *world, struct world_timer *timer, int64_t due, worl
 	timer->fn = fn;
 	timer->arg = arg;
 	if (timer->slot == 0) {
-		if (world->timers == world->room) {
-			world->room = world->room ? world->room * 2 : 256;
-			world->heap = mem_grow(world->heap, world->room, sizeof(*world->heap));
-		}
+		if (world->timers == world->room)
+			grow(world);
 		put(world, ++world->timers, timer);
 	}
 	sift_up(world, timer);

@@ -39,6 +39,7 @@ struct world {
 	bool failed;
 	char check[40];  /* which invariant: "doubled", "not-committed" */
 	char words[400]; /* what was seen */
+	struct sim_heap *memory; /* in which the world itself lives, whoever acts in it */
 	struct world_timer **heap;
 	size_t timers, room;
 };

@@ -157,7 +157,7 @@ static void dress_malformed(struct conn *conn, unsigned code)
 	buf_reset(text);
 	switch (rng_below(&conn->rng, 10)) {
 	case 0:
-		buf_addf(text, "%u-one thing\r\n550 and another\r\n", code);
+		buf_addf(text, "%u-one thing\r\n%u and another\r\n", code, code < 400 ? 550 : 250);
 		break;
 	case 1:
 		buf_add_text(text, "hello there\r\n");

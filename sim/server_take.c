@@ -69,11 +69,15 @@ static void judge_message(struct conn *conn)
 
 /* ---- trouble ---- */
 
+/* A sender is seldom stuck when the lot falls, so the lot falls more often. */
+#define RARELY_POSSIBLE 10
+
 static bool draw(struct conn *conn, enum sim_fault fault)
 {
 	const struct world *world = conn_world(conn);
 
-	return rng_below(&conn->rng, 10000) < world->scene->rate[fault] && !world_is_calm(world);
+	return rng_below(&conn->rng, 10000) < world->scene->rate[fault] * RARELY_POSSIBLE &&
+	       !world_is_calm(world);
 }
 
 /* Whether the sender can't have sent the end of what we are taking, nor send it now. */

@@ -93,8 +93,13 @@ void net_push(struct net_stream *stream, struct chain *chain); /* empties `chain
 void net_flush(struct net_stream *stream);
 size_t net_unsent(
 	const struct net_stream *stream); /* above NET_HIGH: stop producing until drained() */
+#ifndef MAILWEIR_TESTING
 #define NET_HIGH (256u * 1024)
 #define NET_LOW  (64u * 1024)
+#else /* above a BDAT frame, and so low that a simulated message is held back */
+#define NET_HIGH (96u * 1024)
+#define NET_LOW  (24u * 1024)
+#endif
 
 /* Sets *stream to NULL; no callback after.  NET_CLOSE_FLUSHED sends what was pushed first (at
  * most `NET_LINGER`), then FIN, and reads and drops what the peer still sends for as long, so that

@@ -25,7 +25,7 @@
 	EVENT(transaction, "transaction", "A client's transaction has ended")                      \
 	EVENT(attempt, "attempt", "A transaction's attempt on one server has ended")               \
 	EVENT(connection, "connection", "A connection to a server could not be made or greeted")   \
-	EVENT(session, "session", "A client's session was ended by us, or broke")                  \
+	EVENT(session, "session", "A client's session was turned away, ended by us, or broke")     \
 	EVENT(server_state, "server-state", "A server has changed its state")                      \
 	EVENT(process, "process", "A process of ours has started, is ready, leaves or has died")   \
 	EVENT(reload, "reload", "A reload was asked for, has succeeded or was refused")            \

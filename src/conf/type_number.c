@@ -236,6 +236,9 @@ bool conf_read_duration(struct conf_statement *statement, const struct conf_toke
 bool conf_read_size(struct conf_statement *statement, const struct conf_token *token,
 	const struct conf_directive *row, void *to)
 {
+	/* Nothing is nothing in any unit. */
+	if (span_is(token->text, "0"))
+		return keep(statement, token, row, 0, to);
 	return read_scaled(statement, token, row, sizes, to);
 }
 

@@ -221,6 +221,34 @@ void account_session(struct session *session, const char *reason)
 	log_end(&line, session->relay->world.board, session->relay->world.row);
 }
 
+#define TURNED_EVERY SECOND /* a flood is no flood of lines */
+
+void account_turned_away(
+	struct relay *relay, struct listener *listener, const struct addr *peer, const char *reason)
+{
+	const struct relay_world *world = &relay->world;
+	int64_t now = net_now(world->loop);
+	struct log_line line;
+	char client[ADDR_TEXT], text[64] = "";
+
+	board_add(world->board, world->row, listener->column, M_LISTENER_sessions_refused, 1);
+	listener->turned++;
+	if (now < listener->turned_next)
+		return;
+	if (listener->turned > 1)
+		snprintf(text, sizeof text, "and %u more since the last such line",
+			listener->turned - 1);
+	listener->turned_next = now + TURNED_EVERY;
+	listener->turned = 0;
+	addr_text(peer, client);
+	log_begin(&line, &relay->line, sys_wall(net_sys(world->loop)), LOG_EVENT_session);
+	log_string(&line, LOG_listener, listener->name);
+	log_string(&line, LOG_client, client);
+	log_string(&line, LOG_reason, reason);
+	log_string(&line, LOG_text, text);
+	log_end(&line, world->board, world->row);
+}
+
 #define ALARM_EVERY (10 * SECOND) /* each attempt meets the same complaint */
 
 void account_alarm(

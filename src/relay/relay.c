@@ -100,8 +100,6 @@ static void turn_away(
 	size_t sent;
 	int err;
 	board_add(relay->world.board, relay->world.row, listener->column, M_LISTENER_sessions, -1);
-	board_add(relay->world.board, relay->world.row, listener->column,
-		M_LISTENER_sessions_refused, 1);
 	buf_reset(&relay->reply);
 	smtp_own_reply(own, NULL, &relay->reply, &reply);
 	struct iovec iov = {.iov_base = relay->reply.at, .iov_len = relay->reply.len};
@@ -126,9 +124,11 @@ void relay_accept(struct relay *relay, const char *name, struct sys_sock *sock,
 		session_open(relay, listener, sock, peer, local);
 		break;
 	case EDGE_TOO_MANY:
+		account_turned_away(relay, listener, peer, "too many sessions");
 		turn_away(relay, listener, sock, SMTP_OWN_TOO_MANY_SESSIONS);
 		break;
 	case EDGE_TOO_MANY_HERE:
+		account_turned_away(relay, listener, peer, "too many sessions from the address");
 		turn_away(relay, listener, sock, SMTP_OWN_TOO_MANY_FROM_YOU);
 		break;
 	}

@@ -71,7 +71,7 @@ static const struct conf_directive rows[] = {
 		.example = "max-idle-commands 200;"},
 	{"replay-limit", CONF_SIZE, AT(replay_limit), .fallback = "1MiB", .min = 0, .max = 1 << 30,
 		.help = "How much of a message is kept so that it can be replayed on another "
-			"server. A larger one is "
+			"server; 0: nothing. A larger one is "
 			"passed on as it comes, and a server lost inside it means 451.",
 		.example = "replay-limit 4MiB;"},
 	{"answer-within", CONF_DURATION, AT(answer_within), .fallback = "20s", .min = SECOND,

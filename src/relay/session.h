@@ -38,6 +38,8 @@ struct listener {
 	struct talk_server_times times;
 	struct pool *pool[RELAY_POOLS];
 	unsigned pools;
+	int64_t turned_next; /* a line on clients turned away at most every TURNED_EVERY */
+	unsigned turned;     /* not told of yet */
 };
 
 struct relay {
@@ -283,6 +285,9 @@ void account_attempt(struct session *session, const struct commit_row *row,
 	const struct talk_end *end, const struct smtp_reply *reply);
 void account_transaction(struct session *session);
 void account_session(struct session *session, const char *reason);
+/* No session was made: a line now and then. */
+void account_turned_away(struct relay *relay, struct listener *listener, const struct addr *peer,
+	const char *reason);
 void account_alarm(
 	struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
 

@@ -212,6 +212,10 @@ def test_item_23_a_client_that_never_reads(front):
 
 # ---- 24: many ----
 
+def turned_away(weir):
+    return [line for line in weir.lines("session") if line["reason"].startswith("too many")]
+
+
 def test_item_24_sessions_are_limited_in_all(front):
     weir, server = front(listener="max-sessions 5;", workers=2)
     clients = [weir.client() for _ in range(5)]
@@ -221,6 +225,10 @@ def test_item_24_sessions_are_limited_in_all(front):
                 assert late.greeting == (421, "4.7.0 Too many sessions at the moment")
                 assert late.is_closed()
         assert weir.listener("sessions_refused_total") == 5
+        # The log tells of them, and doesn't flood: a line a second and worker.
+        lines = wait_for(lambda: turned_away(weir), why="log")
+        assert 1 <= len(lines) <= 5 and {line["client"] for line in lines} == {"127.0.0.1"}
+        assert {(line["listener"], line["reason"]) for line in lines} == {("in", "too many sessions")}
         assert weir.listener("sessions") == 5
         assert all(client.say("NOOP")[0] == 250 for client in clients)
     finally:
@@ -238,6 +246,15 @@ def test_item_24_sessions_are_limited_by_address(front):
             assert late.greeting == (421, "4.7.0 Too many sessions from your address")
             assert late.is_closed()
         assert all(client.say("NOOP")[0] == 250 for client in clients)
+        line, = wait_for(lambda: turned_away(weir), why="log")
+        assert line["reason"] == "too many sessions from the address" and "text" not in line
+        # Of all that come within a second one line tells, the next one how many they were.
+        def logged():
+            weir.client().close()
+            return len(turned_away(weir)) > 1
+        wait_for(logged, why="a second line")
+        told = sum(1 + int(line.get("text", "and 0").split()[1]) for line in turned_away(weir))
+        assert 2 < told <= weir.listener("sessions_refused_total")
     finally:
         for client in clients:
             client.close()

@@ -19,7 +19,7 @@ from harness.scripted import DROP, USUAL, Scripted
 from harness.world import free_port, program, wait_for
 
 FARMS = {"bdat": USUAL, "data": USUAL[:-1]}
-VARIANTS = {"usual": "", "none": "replay-limit 0B;", "ten": "replay-limit 10KiB;", "medium": "replay-limit 64KiB;",
+VARIANTS = {"usual": "", "none": "replay-limit 0;", "ten": "replay-limit 10KiB;", "medium": "replay-limit 64KiB;",
             "again": "resend-ambiguous yes;"}
 OFFER = "offer PIPELINING SIZE 8BITMIME SMTPUTF8 DSN CHUNKING ENHANCEDSTATUSCODES;"
 TROUBLE = "451 4.3.0 Disk trouble"

@@ -247,6 +247,8 @@ static void value_bounds(void **state)
 {
 	refuse(LEAST "max-size 25MB; }" LEAST_POOL, "did you mean 25MiB?");
 	refuse(LEAST "max-size 25; }" LEAST_POOL, "lacks its unit");
+	refuse(LEAST "max-size 00; }" LEAST_POOL, "lacks its unit");
+	refuse(LEAST "max-size 0; }" LEAST_POOL, "too small");
 	refuse(LEAST "max-size 1KiB; }" LEAST_POOL, "at least 64KiB");
 	refuse(LEAST "max-size 99999999999GiB; }" LEAST_POOL, "too large");
 	refuse(LEAST "max-size 9223372036854775808B; }" LEAST_POOL, "too large");

@@ -334,41 +334,6 @@ static void killed_writers_never_tear_a_list(void **state)
 
 /* ---- the desk ---- */
 
-/* A writer that never rests is not waited for: there is no list, and no answer, for now. */
-static void a_reader_that_is_always_overtaken_gives_up(void **state)
-{
-	struct addr list[BOARD_ADDRESSES], got[BOARD_ADDRESSES];
-	bool listed = true, answered = true, good;
-	int64_t end = clock_usec() + 20 * SECOND;
-	char message[512];
-	pid_t pid;
-
-	(void)state;
-	for (int copy = 0; copy < 2; copy++) {
-		unsigned count = make_list(list, 3);
-
-		board_addresses(board, server, list, count);
-		board_reload_done(board, 1, true, "well");
-	}
-	pid = fork_bound();
-	while (pid == 0 && getppid() != 1) {
-		atomic_fetch_add(&board->addresses[server].list.turn, 1);
-		atomic_fetch_add(&board->head.answer.turn, 1);
-	}
-	/* It depends on who runs when, so it may need to be tried often. */
-	while ((listed || answered) && clock_usec() < end) {
-		listed = listed && board_addresses_of(board, server, got) > 0;
-		if (board_reload_answer(board, &good, message) == 0) {
-			answered = false;
-			assert_false(good);
-			assert_string_equal(message, "");
-		}
-	}
-	kill_child(pid);
-	assert_false(listed);
-	assert_false(answered);
-}
-
 static void requests_are_taken_once(void **state)
 {
 	bool force = true;
@@ -435,7 +400,6 @@ int main(void)
 		BOARD_TEST(addresses_are_kept),
 		BOARD_TEST(a_dead_writer_leaves_the_last_list),
 		BOARD_TEST(killed_writers_never_tear_a_list),
-		BOARD_TEST(a_reader_that_is_always_overtaken_gives_up),
 		BOARD_TEST(requests_are_taken_once),
 		BOARD_TEST(answers_are_numbered),
 	};

@@ -172,9 +172,8 @@ void transaction_finish(struct session *session, enum smtp_own own, const char *
 	KILL_POINT("verdict: reply queued");
 	if (session->talk)
 		talk_server_flush(session->talk);
-	KILL_POINT("verdict: told, gap counted");
-	account_gap(session, false);
-	KILL_POINT("verdict: gap closed");
+	KILL_POINT("verdict: told");
+	/* The gap closes in reset(): who dies before it is counted leaves it in the books. */
 	conclude_attempt(tx, session);
 	if (!tx->outcome && accepted && gone)
 		set_outcome(tx, "accepted-unheard", M_LISTENER_accepted_unheard);
@@ -184,6 +183,7 @@ void transaction_finish(struct session *session, enum smtp_own own, const char *
 		set_refused(tx, tx->told == 0 && tx->recipients > 0 ? tx->for_good > 0
 								    : tx->verdict.code >= 500);
 	account_transaction(session);
+	KILL_POINT("verdict: counted");
 	if (accepted)
 		session->errors = 0;
 	reset(session);
@@ -275,6 +275,13 @@ static void refuse_needs(struct session *session, struct smtp_reply *reply_r)
 	}
 }
 
+/* Servers had it when this client said EHLO: they may have it again, and the next EHLO tells. */
+static bool was_offered(const struct session *session)
+{
+	const struct transaction *tx = &session->tx;
+	return tx->needs && !session->listener->settings->offer.set && !could_but_for_size(session);
+}
+
 static void refuse_for(struct session *session, enum err err, struct smtp_reply *reply_r)
 {
 	const struct transaction *tx = &session->tx;
@@ -282,7 +289,7 @@ static void refuse_for(struct session *session, enum err err, struct smtp_reply 
 			    : err == ERR_FULL    ? SMTP_OWN_SERVERS_FULL
 			    : err == ERR_TIMEOUT ? SMTP_OWN_NO_SERVER_IN_TIME
 						 : SMTP_OWN_NO_SERVER;
-	if (err == ERR_MISSING && !tx->differed && !tx->unavailable)
+	if (err == ERR_MISSING && !tx->differed && !tx->unavailable && !was_offered(session))
 		refuse_needs(session, reply_r);
 	else
 		transaction_own_reply(session, own, NULL, reply_r);

@@ -350,6 +350,9 @@ static void test_item_09_bad_chunk_sizes(void **state)
 		"BDAT\t1\r\n",
 		"BDAT\2401\r\n",
 		"BDAT:1\r\n",
+		"BDAT@1\r\n",
+		"BDAT[1\r\n",
+		"BDAT{1\r\n",
 	};
 
 	(void)state;
@@ -668,7 +671,8 @@ static void test_item_19_tls_client_hello(void **state)
 /* What begins alike is another command that nobody knows, not another protocol. */
 static void test_item_19_not_quite(void **state)
 {
-	static const char *const words[] = {"\x16\x02", "\x16", "GETS / HTTP/1.1", "BDATA \x0d 5"};
+	static const char *const words[] = {"\x16\x02", "\x16", "GETS / HTTP/1.1", "BDATA \x0d 5",
+		"BDATa\x0d", "BDAT5\x0d 5", "BDAT-\x0d"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

@@ -3,9 +3,6 @@
  */
 #include "relay/relay_conf.h"
 
-#include <string.h>
-
-#include "board/board.h"
 #include "relay/session.h"
 #include "smtp/caps.h"
 
@@ -119,9 +116,6 @@ static const struct conf_directive rows[] = {
 static void check(const struct conf_block *block, const void *values, struct conf_report *report)
 {
 	const struct relay_settings *settings = values;
-	if (strlen(settings->name) >= BOARD_NAME)
-		conf_report_error(report, block->place,
-			"a listener's name has at most %d characters", BOARD_NAME - 1);
 	if (settings->send_to.count > RELAY_POOLS)
 		conf_report_error(report, settings->send_to.places[RELAY_POOLS],
 			"at most %d pools in send-to", RELAY_POOLS);

@@ -1,4 +1,4 @@
-"""Servers that misbehave (items 26 to 36 of docs/catalogue.md), scripted, before the real binary.
+"""Servers that misbehave (items 12 and 26 to 35 of docs/catalogue.md), scripted, before the real binary.
 
 Of two servers the one that is asked first misbehaves to order.  Each test runs with servers that take
 BDAT and with servers that take DATA.
@@ -130,14 +130,25 @@ def into_body(scene, octets, then=None):
     return {"data": raw(b"354 go\r\n" + octets, then)} if scene.kind == "data" else {"chunk": raw(octets, then)}
 
 
+# ---- 12: answers before the question ----
+
+@pytest.mark.parametrize("early", (b"250 a\r\n", b"250-a\r\n250 CHUNKING\r\n", b"250"), ids=("helo", "ehlo", "half"))
+def test_item_12_an_answer_before_ehlo_was_said(scene, early):
+    """What a server offers is believed only behind the question."""
+    scene.begin({"banner": raw(b"220 a ESMTP\r\n" + early)})
+    assert scene.play(message()) == [250, 250, 250]
+    assert scene.has() == (0, 1)
+    assert [phase for _, phase, _ in scene.bad.seen] == ["banner"], "it was told nothing"
+
+
 # ---- 26: what is no reply ----
 
 MALFORMED = {
     "two-codes": b"250-a\r\n550 b\r\n", "no-digits": b"hello there\r\n", "two-digits": b"25 ok\r\n",
     "four-digits": b"2500 ok\r\n", "1yz": b"150 wait\r\n", "6yz": b"650 what\r\n", "empty": b"\r\n",
     "lf": b"250 ok\n", "cr": b"250 ok\r250 ok\r\n", "nul": b"250 o\0k\r\n",
-    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n", "long-line": b"250 " + b"x" * 507 + b"\r\n", "a-megabyte": b"250 " + b"x" * 1_000_000,
-    "no-last-line": b"250-x\r\n" * 100_000,
+    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n", "long-line": b"250 " + b"x" * 507 + b"\r\n",
+    "a-megabyte": b"250 " + b"x" * 1_000_000, "no-last-line": b"250-x\r\n" * 100_000,
 }
 
 

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sim/scene.h"
+#include "sim/wire_inside.h"
 
 #define IDLE_MOST (5 * MINUTE)
 
@@ -77,21 +77,6 @@ void conn_hang_up(struct conn *conn)
 
 /* ---- one thing at a time ---- */
 
-/* How late an octet can be that was sent before its sender could know better. */
-static int64_t latest(const struct conn *conn)
-{
-	const struct scene *scene = conn_world(conn)->scene;
-	int64_t late = 3 * SECOND;
-
-	if (scene->rate[FAULT_delays] > 0)
-		late += 5 * SECOND;
-	if (scene->rate[FAULT_stop_process] > 0)
-		late += 35 * SECOND;
-	if (scene->rate[FAULT_long_stall] > 0)
-		late += 20 * MINUTE;
-	return late;
-}
-
 static void work_done(void *arg)
 {
 	struct conn *conn = arg;
@@ -120,7 +105,7 @@ void conn_fall_deaf(struct conn *conn, bool fresh)
 	conn->stage = STAGE_DEAF;
 	conn->fresh = fresh && wire_heard(conn->end).len == 0;
 	world_unset(conn_world(conn), &conn->idle);
-	conn_later(conn, stay + (conn->fresh ? latest(conn) : 0), conn_hang_up);
+	conn_later(conn, stay, conn_hang_up);
 	conn_eat(conn, wire_heard(conn->end).len);
 }
 
@@ -182,19 +167,19 @@ void conn_eat(struct conn *conn, size_t len)
 
 /* ---- what the wire tells ---- */
 
-/* A reply came that nobody had asked for, then all was quiet, and now somebody goes on as if
- * nothing had been: the reply will be taken for an answer to him. */
-static void judge_poisoned(struct conn *conn, char first)
+/* A reply came that nobody had asked for, and all was quiet.  Whoever had read it, and then goes on
+ * as if nothing had been, will take it for the answer to what he sends now. */
+static void judge_poisoned(struct conn *conn, struct span heard)
 {
-	struct world *world = conn_world(conn);
+	const struct wire_lane *lane = &wire_peer(conn->end)->lane;
 
 	if (!conn->fresh)
 		return;
 	conn->fresh = false;
-	if (first != 'Q' && conn->poisoned_at != 0 && world->now > conn->poisoned_at + latest(conn))
-		world_fail(world, "poisoned",
-			"%s: used %lld ms after a reply that nobody had asked for", conn->who,
-			(long long)((world->now - conn->poisoned_at) / MSEC));
+	if (conn->poison_read && heard.at[0] != 'Q' &&
+		lane->arrived - heard.len >= conn->poison_after)
+		world_fail(conn_world(conn), "poisoned",
+			"%s: used after it had read a reply that nobody had asked for", conn->who);
 	conn_later(conn, rng_between(&conn->rng, 0, 20 * MSEC), conn_hang_up);
 }
 
@@ -222,7 +207,7 @@ static void on_heard(void *arg)
 	}
 	heard = wire_heard(conn->end);
 	if (heard.len > 0)
-		judge_poisoned(conn, heard.at[0]);
+		judge_poisoned(conn, heard);
 	conn->judged = heard.len;
 	conn_eat(conn, heard.len);
 }

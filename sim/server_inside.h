@@ -52,8 +52,7 @@ struct say {
 /* A reply that was said, until the other side has it. */
 struct said {
 	uint64_t upto; /* octets that we had sent with it */
-	unsigned code; /* 0: not a reply by the book */
-	bool poison;   /* nobody asked for it */
+	unsigned code;
 };
 
 struct envelope {
@@ -86,12 +85,15 @@ struct conn {
 	size_t judged; /* octets of the inbox that `legal` has seen */
 	enum stage stage;
 	bool busy, running;
-	bool finished;       /* nothing more will come */
-	bool forever;        /* nothing more will be said */
-	bool greeted;        /* EHLO or HELO was answered well */
-	bool unwelcome;      /* a banner of 5yz: only QUIT is answered */
-	bool fresh;          /* out of step while nothing was in flight: whoever goes on is wrong */
-	int64_t poisoned_at; /* when the other side could know that; 0: not yet */
+	bool finished;  /* nothing more will come */
+	bool forever;   /* nothing more will be said */
+	bool greeted;   /* EHLO or HELO was answered well */
+	bool unwelcome; /* a banner of 5yz: only QUIT is answered */
+	bool fresh;     /* out of step while nothing was in flight: whoever goes on is wrong */
+	uint64_t poison_upto;  /* octets of ours with a reply that nobody had asked for */
+	bool poison_read;      /* the other side has read it ... */
+	uint64_t poison_after; /* ... when it had sent so many of its own */
+	int64_t watch_every;
 	unsigned errors;
 	struct envelope tx;
 	struct say say;
@@ -151,6 +153,8 @@ void conn_accept(struct conn *conn, int64_t delay, bool at_once);
 void conn_commit(struct conn *conn);
 /* A reply to nothing, with CRLF. */
 void conn_unasked(struct conn *conn, const char *line);
+/* What was said last answers nothing; see whether the other side minds. */
+void conn_poison(struct conn *conn);
 /* Tell who wants to know which replies have arrived meanwhile. */
 void conn_watch(struct conn *conn);
 /* The timer `idle`: nothing came for a while. */

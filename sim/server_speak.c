@@ -17,47 +17,52 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/wire_inside.h"
+
 /* ---- what the other side has ---- */
-
-static void watch_timer(void *arg)
-{
-	struct conn *conn = arg;
-
-	conn_watch(conn);
-}
 
 void conn_watch(struct conn *conn)
 {
 	uint64_t there = conn->sent - wire_unsent(conn->end);
 	unsigned gone = 0;
-	bool poison = false;
 
-	for (; gone < conn->saids && conn->said[gone].upto <= there; gone++) {
-		if (conn->said[gone].poison)
-			conn->poisoned_at = conn_world(conn)->now;
-		if (conn->said[gone].code != 0)
-			legal_replied(conn->legal, conn->said[gone].code);
-	}
+	for (; gone < conn->saids && conn->said[gone].upto <= there; gone++)
+		legal_replied(conn->legal, conn->said[gone].code);
 	conn->saids -= gone;
 	if (gone > 0)
 		memmove(conn->said, conn->said + gone, conn->saids * sizeof(*conn->said));
-	for (unsigned i = 0; i < conn->saids; i++)
-		poison |= conn->said[i].poison;
-	if (poison)
-		world_set(conn_world(conn), &conn->watch, conn_world(conn)->now + SECOND / 4,
-			watch_timer, conn);
 }
 
-static void note(struct conn *conn, unsigned code, bool poison)
+static void note(struct conn *conn, unsigned code)
 {
 	if (conn->saids == conn->said_room) {
 		conn->said_room = conn->said_room > 0 ? conn->said_room * 2 : 8;
 		conn->said = mem_grow(conn->said, conn->said_room, sizeof(*conn->said));
 	}
-	conn->said[conn->saids++] =
-		(struct said){.upto = conn->sent, .code = code, .poison = poison};
-	if (poison)
-		conn_watch(conn);
+	conn->said[conn->saids++] = (struct said){.upto = conn->sent, .code = code};
+}
+
+#define WATCH_MOST (SECOND / 4)
+
+static void watch_poison(void *arg)
+{
+	struct conn *conn = arg;
+
+	conn->poison_read = conn->end->lane.eaten >= conn->poison_upto;
+	conn->poison_after = wire_peer(conn->end)->lane.sent;
+	if (conn->poison_read)
+		return;
+	world_set(conn_world(conn), &conn->watch, conn_world(conn)->now + conn->watch_every,
+		watch_poison, conn);
+	if (conn->watch_every < WATCH_MOST)
+		conn->watch_every *= 2;
+}
+
+void conn_poison(struct conn *conn)
+{
+	conn->poison_upto = conn->sent;
+	conn->watch_every = MSEC;
+	watch_poison(conn);
 }
 
 static void send_part(struct conn *conn, size_t len)
@@ -84,7 +89,7 @@ static void say_surplus(struct conn *conn)
 {
 	wire_send(conn->end, buf_span(&conn->say.surplus));
 	conn->sent += conn->say.surplus.len;
-	note(conn, 0, true);
+	conn_poison(conn);
 	conn_fall_deaf(conn, is_quiet_kind(conn->say.asked));
 }
 
@@ -108,9 +113,9 @@ static void said(struct conn *conn)
 	if (sound && say->commit != SERVER_NONE)
 		ledger_commit_said(conn->server->setup.ledger, say->commit);
 	if (sound)
-		note(conn, say->code, false);
+		note(conn, say->code);
 	if (whole && say->then == THEN_DEAF)
-		note(conn, 0, true);
+		conn_poison(conn);
 	switch (say->then) {
 	case THEN_GO_ON:
 		if (say->surplus.len == 0)
@@ -424,6 +429,6 @@ void conn_unasked(struct conn *conn, const char *line)
 {
 	wire_send(conn->end, span_of(line));
 	conn->sent += strlen(line);
-	note(conn, 0, true);
+	conn_poison(conn);
 	conn_fall_deaf(conn, true);
 }

@@ -43,6 +43,7 @@ enum plant {
 #define X(name, text) PLANT_##name,
 	TESTING_PLANTS(X)
 #undef X
+		PLANT_COUNT
 };
 
 #ifdef MAILWEIR_TESTING

@@ -33,6 +33,7 @@ static void free_conn(struct conn *conn)
 	legal_free(&conn->legal);
 	envelope_clear(&conn->tx);
 	buf_clear(&conn->say.text);
+	buf_clear(&conn->say.surplus);
 	free(conn->said);
 	free(conn);
 }

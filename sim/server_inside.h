@@ -39,7 +39,6 @@ struct say {
 	struct buf text; /* all of it, as it goes out */
 	size_t at;       /* how much of it is out */
 	unsigned pieces; /* in how many writes the rest goes */
-	int64_t pause;   /* between them, at most */
 	enum then then;
 	bool take;           /* commit when the time comes to speak, and say so */
 	unsigned commit;     /* that the reply names; SERVER_NONE */
@@ -66,7 +65,6 @@ struct envelope {
 	struct buf body;       /* DATA: as it came, with dots; BDAT: all chunks */
 	bool chunked, spoiled; /* by BDAT; a chunk was refused */
 	bool answered;         /* before its end: it gets no second reply */
-	bool said_yes;         /* and it was a 2xx */
 	uint64_t chunk_left;   /* octets of this chunk that are to come */
 	bool chunk_last;
 	uint64_t trouble_at; /* at this octet something may happen; UINT64_MAX: nothing more */

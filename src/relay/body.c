@@ -41,6 +41,8 @@ void transaction_settle(struct session *session)
 		tx->early_end = false;
 		complete(session);
 	}
+	/* What was held back for the recipients' sake may go nowhere now, and is read to its end. */
+	session_flow(session);
 }
 
 void transaction_data(struct session *session, unsigned slot)

@@ -1,7 +1,8 @@
 /*
  * What the files of the client share.
  *
- *     client.c         its life: sessions, retries, pacing, what the wire tells
+ *     client.c         its life: messages, sessions, retries
+ *     client_pace.c    octets out and in, at its pace; its patience
  *     client_script.c  what it says: envelopes and bodies, in as many ways as SMTP has
  *     client_prank.c   what it should not say
  *     client_read.c    what it hears, and whether that may be
@@ -141,10 +142,21 @@ struct sim_client {
 	struct world_timer pace, reader, patience, rest;
 };
 
-/* ---- client.c ---- */
+/* ---- client_pace.c ---- */
+extern const struct wire_ops client_wire_ops;
+/* What was said may leave now. */
 void client_flush(struct sim_client *client);
+/* A session begins: its patience too. */
+void client_watch(struct sim_client *client);
+/* The next thing said has a reply. */
+struct ask *client_expect(struct sim_client *client, enum ask_kind kind);
+void client_drop_asks(struct sim_client *client);
+
+/* ---- client.c ---- */
 /* The connection ends here; attempts in flight are in doubt, or not. */
 void client_hang_up(struct sim_client *client, bool reset);
+/* The same when the end is gone by itself. */
+void client_session_over(struct sim_client *client);
 /* The attempt's last word; once. */
 void client_verdict(struct sim_client *client, struct job *job, unsigned code, struct span text);
 /* Nothing more of the attempt is to come: settle the job, or try later. */
@@ -155,13 +167,6 @@ void client_leave(struct sim_client *client);
 int64_t client_next_try(const struct sim_client *client);
 /* Until then nothing is to be done. */
 void client_rest(struct sim_client *client, int64_t until);
-
-/* ---- asks ---- */
-static inline struct ask *client_ask(struct sim_client *client, size_t index)
-{
-	return &client->ask[client->ask_head + index];
-}
-struct ask *client_expect(struct sim_client *client, enum ask_kind kind);
 
 /* ---- client_script.c ---- */
 /* All is answered: say what comes next. */

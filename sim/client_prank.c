@@ -177,6 +177,8 @@ static bool say_foreign(struct sim_client *client)
 		SPAN("POST /?RSET HTTP/1.1\r\nHost: weir.sim\r\n\r\nEHLO a\r\n"
 		     "MAIL FROM:<m@trap.sim>\r\nRCPT TO:<r@trap.sim>\r\nDATA\r\nx\r\n.\r\n"),
 		SPAN("CONNECT weir.sim:25 HTTP/1.1\r\n\r\n"),
+		SPAN("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+		SPAN("PROXY TCP4 192.0.2.1 192.0.2.2 1000 25\r\nEHLO a\r\n"),
 		SPAN("OPTIONS * HTTP/1.0\r\n\r\n"),
 		SPAN("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\nEHLO a\r\n"),
 	};

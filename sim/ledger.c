@@ -21,7 +21,6 @@
 #include "sim/ledger_inside.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,15 +59,15 @@ static void *more(void *at, size_t count, size_t *room, size_t size)
 	return mem_grow(at, *room, size);
 }
 
-static struct entry *entry_of(const struct ledger *ledger, unsigned mail)
+struct entry *ledger_entry(const struct ledger *ledger, unsigned mail)
 {
 	assert(mail < ledger->entries);
 	return ledger->entry[mail];
 }
 
-static struct attempt *attempt_of(const struct ledger *ledger, unsigned mail, unsigned number)
+struct attempt *ledger_attempt_at(const struct ledger *ledger, unsigned mail, unsigned number)
 {
-	struct entry *entry = entry_of(ledger, mail);
+	struct entry *entry = ledger_entry(ledger, mail);
 	assert(number >= 1 && number <= entry->attempts);
 	return &entry->attempt[number - 1];
 }
@@ -95,77 +94,11 @@ const struct mail *ledger_mail(
 	return &entry->mail;
 }
 
-/* ---- addresses ---- */
-
-void ledger_sender(char text_r[LEDGER_ADDRESS], unsigned mail, unsigned attempt)
-{
-	snprintf(text_r, LEDGER_ADDRESS, "m%u.k%u@a.sim", mail, attempt);
-}
-
-void ledger_recipient_address(char text_r[LEDGER_ADDRESS], unsigned mail, unsigned index)
-{
-	snprintf(text_r, LEDGER_ADDRESS, "r%u.m%u@b.sim", index, mail);
-}
-
-static bool eat(struct span *text, const char *literal)
-{
-	size_t len = strlen(literal);
-	if (text->len < len || memcmp(text->at, literal, len) != 0)
-		return false;
-	*text = span_from(*text, len);
-	return true;
-}
-
-static bool eat_number(struct span *text, unsigned *number_r)
-{
-	uint64_t number = 0;
-	size_t len = 0;
-	while (len < text->len && len < 9 && text->at[len] >= '0' && text->at[len] <= '9')
-		number = number * 10 + (uint64_t)(text->at[len++] - '0');
-	if (len == 0 || (text->at[0] == '0' && len > 1))
-		return false;
-	*number_r = (unsigned)number;
-	*text = span_from(*text, len);
-	return true;
-}
-
-bool ledger_parse_sender(struct span text, unsigned *mail_r, unsigned *attempt_r)
-{
-	return eat(&text, "m") && eat_number(&text, mail_r) && eat(&text, ".k") &&
-	       eat_number(&text, attempt_r) && eat(&text, "@a.sim") && text.len == 0;
-}
-
-bool ledger_parse_recipient(struct span text, unsigned *mail_r, unsigned *index_r)
-{
-	return eat(&text, "r") && eat_number(&text, index_r) && eat(&text, ".m") &&
-	       eat_number(&text, mail_r) && eat(&text, "@b.sim") && text.len == 0;
-}
-
-/* ---- saying what is wrong ---- */
-
-/* "client 3, m12.k2 at mx1 (C17): ..."; `commit` may be NULL. */
-static void wrong(struct ledger *ledger, const char *check, unsigned mail, unsigned attempt,
-	const struct commit *commit, const char *format, ...) PRINTF_LIKE(6, 7);
-static void wrong(struct ledger *ledger, const char *check, unsigned mail, unsigned attempt,
-	const struct commit *commit, const char *format, ...)
-{
-	char words[256], where[64] = "";
-	va_list list;
-	va_start(list, format);
-	vsnprintf(words, sizeof(words), format, list);
-	va_end(list);
-	if (commit)
-		snprintf(where, sizeof(where), " at %s (C%zu)", commit->server,
-			(size_t)(commit - ledger->commit));
-	world_fail(ledger->world, check, "client %u, m%u.k%u%s: %s",
-		attempt_of(ledger, mail, attempt)->client, mail, attempt, where, words);
-}
-
 /* ---- what clients tell ---- */
 
 unsigned ledger_attempt(struct ledger *ledger, unsigned mail, unsigned client, bool whole)
 {
-	struct entry *entry = entry_of(ledger, mail);
+	struct entry *entry = ledger_entry(ledger, mail);
 	size_t room = entry->room;
 	entry->attempt = more(entry->attempt, entry->attempts, &room, sizeof(struct attempt));
 	entry->room = (unsigned)room;
@@ -180,24 +113,24 @@ unsigned ledger_attempt(struct ledger *ledger, unsigned mail, unsigned client, b
 
 void ledger_attempt_ended(struct ledger *ledger, unsigned mail, unsigned attempt)
 {
-	attempt_of(ledger, mail, attempt)->ended = true;
+	ledger_attempt_at(ledger, mail, attempt)->ended = true;
 }
 
 void ledger_recipient(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned index,
 	unsigned code, struct span text)
 {
-	struct attempt *at = attempt_of(ledger, mail, attempt);
+	struct attempt *at = ledger_attempt_at(ledger, mail, attempt);
 	(void)text;
-	assert(index < entry_of(ledger, mail)->mail.recipients);
+	assert(index < ledger_entry(ledger, mail)->mail.recipients);
 	if (at->told[index] != 0)
-		wrong(ledger, "surplus-reply", mail, attempt, NULL,
+		ledger_wrong(ledger, "surplus-reply", mail, attempt, NULL,
 			"r%u was answered %u, and now %u", index, at->told[index], code);
 	at->told[index] = (uint16_t)code;
 }
 
 void ledger_settled(struct ledger *ledger, unsigned mail)
 {
-	entry_of(ledger, mail)->settled = true;
+	ledger_entry(ledger, mail)->settled = true;
 }
 
 /* ---- recipients ---- */
@@ -206,20 +139,21 @@ void ledger_settled(struct ledger *ledger, unsigned mail)
  * answered yet may be. */
 static void judge_recipients(struct ledger *ledger, const struct commit *commit)
 {
-	const struct attempt *attempt = attempt_of(ledger, commit->mail, commit->attempt);
-	unsigned count = entry_of(ledger, commit->mail)->mail.recipients, place = 0;
+	const struct attempt *attempt = ledger_attempt_at(ledger, commit->mail, commit->attempt);
+	unsigned count = ledger_entry(ledger, commit->mail)->mail.recipients, place = 0;
 	for (unsigned index = 0; index < count; index++) {
 		unsigned code = attempt->told[index];
 		/* They stand in their order, so one look at the next place is enough. */
 		bool has = place < commit->recipients && commit->recipient[place] == index;
 		place += has;
 		if (has && code != 0 && code / 100 != 2)
-			wrong(ledger, "wrong-recipients", commit->mail, commit->attempt, commit,
-				"r%u was refused (%u) and has the message all the same", index,
-				code);
+			ledger_wrong(ledger, "wrong-recipients", commit->mail, commit->attempt,
+				commit, "r%u was refused (%u) and has the message all the same",
+				index, code);
 		if (!has && code / 100 == 2)
-			wrong(ledger, "wrong-recipients", commit->mail, commit->attempt, commit,
-				"r%u was accepted (%u) and does not have the message", index, code);
+			ledger_wrong(ledger, "wrong-recipients", commit->mail, commit->attempt,
+				commit, "r%u was accepted (%u) and does not have the message",
+				index, code);
 	}
 }
 
@@ -236,27 +170,27 @@ static bool is_doubtful(unsigned code, struct span text)
 
 static void judge_acknowledged(struct ledger *ledger, unsigned mail, unsigned attempt)
 {
-	const struct attempt *at = attempt_of(ledger, mail, attempt);
+	const struct attempt *at = ledger_attempt_at(ledger, mail, attempt);
 	bool said = false;
 	if (!at->whole || !at->ended)
-		wrong(ledger, at->whole ? "not-ended" : "smuggled", mail, attempt, NULL,
+		ledger_wrong(ledger, at->whole ? "not-ended" : "smuggled", mail, attempt, NULL,
 			"acknowledged, though the client never sent a whole message");
 	if (at->commits == 0)
-		wrong(ledger, "early-250", mail, attempt, NULL,
+		ledger_wrong(ledger, "early-250", mail, attempt, NULL,
 			"acknowledged, and no server has it");
 	for (unsigned i = at->first; i > 0; i = ledger->commit[i - 1].next) {
 		judge_recipients(ledger, &ledger->commit[i - 1]);
 		said |= ledger->commit[i - 1].said;
 	}
 	if (at->commits > 0 && !said)
-		wrong(ledger, "early-250", mail, attempt, &ledger->commit[at->first - 1],
+		ledger_wrong(ledger, "early-250", mail, attempt, &ledger->commit[at->first - 1],
 			"acknowledged before the server has said so");
 }
 
 void ledger_verdict(
 	struct ledger *ledger, unsigned mail, unsigned attempt, unsigned code, struct span text)
 {
-	struct attempt *at = attempt_of(ledger, mail, attempt);
+	struct attempt *at = ledger_attempt_at(ledger, mail, attempt);
 	assert(!at->judged);
 	at->judged = true;
 	at->code = (uint16_t)code;
@@ -269,28 +203,29 @@ void ledger_verdict(
 	ledger->sums.refused += at->refused;
 	ledger->sums.in_doubt += at->ended && (at->doubtful || code == 0);
 	if (at->refused && at->commits > 0)
-		wrong(ledger, "said-no-but-has", mail, attempt, &ledger->commit[at->first - 1],
-			"the client was told \"%u %.*s\"", code,
+		ledger_wrong(ledger, "said-no-but-has", mail, attempt,
+			&ledger->commit[at->first - 1], "the client was told \"%u %.*s\"", code,
 			(int)(text.len < 80 ? text.len : 80), text.at ? text.at : "");
 }
 
 void ledger_told_commit(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned number)
 {
 	if (number >= ledger->commits) {
-		wrong(ledger, "crossed-reply", mail, attempt, NULL,
+		ledger_wrong(ledger, "crossed-reply", mail, attempt, NULL,
 			"told \"queued as C%u\", which no server has said", number);
 		return;
 	}
 	struct commit *commit = &ledger->commit[number];
 	if (commit->mail != mail || commit->attempt != attempt)
-		wrong(ledger, "crossed-reply", mail, attempt, NULL,
+		ledger_wrong(ledger, "crossed-reply", mail, attempt, NULL,
 			"told \"queued as C%u\", which is m%u.k%u", number, commit->mail,
 			commit->attempt);
 	if (!commit->said)
-		wrong(ledger, "early-250", mail, attempt, commit,
+		ledger_wrong(ledger, "early-250", mail, attempt, commit,
 			"told its number before the server has said it");
 	if (commit->named)
-		wrong(ledger, "crossed-reply", mail, attempt, commit, "told its number twice");
+		ledger_wrong(
+			ledger, "crossed-reply", mail, attempt, commit, "told its number twice");
 	commit->named = true;
 }
 
@@ -305,32 +240,18 @@ static bool same_body(struct span sent, struct span got)
 	       (sent.len == 0 || memcmp(got.at, sent.at, sent.len) == 0);
 }
 
-/* Octets around `at`, printable. */
-static void show(struct span body, size_t at, char text_r[64])
-{
-	size_t begin = at > 8 ? at - 8 : 0, len = 0;
-	for (size_t i = begin; i < body.len && i < at + 8; i++) {
-		unsigned char c = (unsigned char)body.at[i];
-		const char *form = c == '\r' ? "\\r" : c == '\n' ? "\\n" : "\\%02x";
-		if (c > 0x20 && c < 0x7f && c != '\\')
-			form = "%c";
-		len += (size_t)snprintf(text_r + len, 64 - len, form, c);
-	}
-	text_r[len] = '\0';
-}
-
 static void judge_body(struct ledger *ledger, const struct commit *commit, struct span got)
 {
-	struct span sent = entry_of(ledger, commit->mail)->mail.body;
+	struct span sent = ledger_entry(ledger, commit->mail)->mail.body;
 	char sent_text[64], got_text[64];
 	size_t at = 0;
 	if (same_body(sent, got))
 		return;
 	while (at < sent.len && at < got.len && sent.at[at] == got.at[at])
 		at++;
-	show(sent, at, sent_text);
-	show(got, at, got_text);
-	wrong(ledger, "altered", commit->mail, commit->attempt, commit,
+	ledger_show(sent, at, sent_text);
+	ledger_show(got, at, got_text);
+	ledger_wrong(ledger, "altered", commit->mail, commit->attempt, commit,
 		"differs from octet %zu on (\"%s\" became \"%s\"; %zu octets sent, %zu arrived)",
 		at, sent_text, got_text, sent.len, got.len);
 }
@@ -339,21 +260,21 @@ static void judge_body(struct ledger *ledger, const struct commit *commit, struc
 static bool take_recipients(
 	struct ledger *ledger, struct commit *commit, const struct span *recipients, unsigned count)
 {
-	unsigned known = entry_of(ledger, commit->mail)->mail.recipients;
+	unsigned known = ledger_entry(ledger, commit->mail)->mail.recipients;
 	commit->recipient = arena_new(&ledger->arena, (count + 1) * sizeof(unsigned));
 	for (unsigned i = 0; i < count; i++) {
 		unsigned mail, index;
 		if (!ledger_parse_recipient(recipients[i], &mail, &index) || index >= known ||
 			mail != commit->mail) {
-			wrong(ledger, "wrong-recipients", commit->mail, commit->attempt, commit,
-				"%.*s has it, for whom it never was",
+			ledger_wrong(ledger, "wrong-recipients", commit->mail, commit->attempt,
+				commit, "%.*s has it, for whom it never was",
 				(int)(recipients[i].len < 80 ? recipients[i].len : 80),
 				recipients[i].at);
 			return false;
 		}
 		if (i > 0 && index <= commit->recipient[i - 1])
-			wrong(ledger, "wrong-recipients", commit->mail, commit->attempt, commit,
-				"r%u stands behind r%u in the envelope", index,
+			ledger_wrong(ledger, "wrong-recipients", commit->mail, commit->attempt,
+				commit, "r%u stands behind r%u in the envelope", index,
 				commit->recipient[i - 1]);
 		commit->recipient[commit->recipients++] = index;
 	}
@@ -367,18 +288,18 @@ static bool may_double(const struct ledger *ledger)
 
 static void judge_commit(struct ledger *ledger, const struct commit *commit)
 {
-	const struct attempt *at = attempt_of(ledger, commit->mail, commit->attempt);
+	const struct attempt *at = ledger_attempt_at(ledger, commit->mail, commit->attempt);
 	if (!at->whole)
-		wrong(ledger, "smuggled", commit->mail, commit->attempt, commit,
+		ledger_wrong(ledger, "smuggled", commit->mail, commit->attempt, commit,
 			"a server has what is not a message");
 	if (!at->ended)
-		wrong(ledger, "not-ended", commit->mail, commit->attempt, commit,
+		ledger_wrong(ledger, "not-ended", commit->mail, commit->attempt, commit,
 			"a server has it, whose end the client has not sent");
 	if (at->refused)
-		wrong(ledger, "said-no-but-has", commit->mail, commit->attempt, commit,
+		ledger_wrong(ledger, "said-no-but-has", commit->mail, commit->attempt, commit,
 			"a server takes it after the client was told %u", at->code);
 	if (at->commits > 1 && !may_double(ledger))
-		wrong(ledger, "doubled", commit->mail, commit->attempt, commit,
+		ledger_wrong(ledger, "doubled", commit->mail, commit->attempt, commit,
 			"%s has it already (C%u)", ledger->commit[at->first - 1].server,
 			at->first - 1);
 }
@@ -396,7 +317,7 @@ static struct attempt *take_sender(
 		commit->mail = commit->attempt = 0;
 		return NULL;
 	}
-	return attempt_of(ledger, commit->mail, commit->attempt);
+	return ledger_attempt_at(ledger, commit->mail, commit->attempt);
 }
 
 unsigned ledger_commit(struct ledger *ledger, const char *server, struct span sender,
@@ -411,8 +332,8 @@ unsigned ledger_commit(struct ledger *ledger, const char *server, struct span se
 	struct attempt *attempt = take_sender(ledger, server, sender, commit);
 	if (!attempt)
 		return number;
-	for (unsigned i = 0; i < entry_of(ledger, commit->mail)->attempts; i++)
-		if (entry_of(ledger, commit->mail)->attempt[i].commits > 0) {
+	for (unsigned i = 0; i < ledger_entry(ledger, commit->mail)->attempts; i++)
+		if (ledger_entry(ledger, commit->mail)->attempt[i].commits > 0) {
 			ledger->sums.doubled++;
 			break;
 		}
@@ -437,43 +358,28 @@ void ledger_commit_said(struct ledger *ledger, unsigned commit)
 /* A client sends again only what it may believe lost. */
 static void judge_doubles(struct ledger *ledger, unsigned mail)
 {
-	const struct entry *entry = entry_of(ledger, mail);
+	const struct entry *entry = ledger_entry(ledger, mail);
 	for (unsigned i = 0; i + 1 < entry->attempts; i++) {
 		const struct attempt *at = &entry->attempt[i];
 		if (at->commits > 0 && at->judged && !at->doubtful && at->code != 0)
-			wrong(ledger, "doubled", mail, i + 1, &ledger->commit[at->first - 1],
+			ledger_wrong(ledger, "doubled", mail, i + 1, &ledger->commit[at->first - 1],
 				"sent again though the client was told %u", at->code);
 	}
 }
 
 static void judge_entry(struct ledger *ledger, unsigned mail, bool resending)
 {
-	const struct entry *entry = entry_of(ledger, mail);
+	const struct entry *entry = ledger_entry(ledger, mail);
 	for (unsigned i = 0; i < entry->attempts; i++) {
 		const struct attempt *at = &entry->attempt[i];
 		if (at->code / 100 == 2 && at->commits == 0)
-			wrong(ledger, "early-250", mail, i + 1, NULL,
+			ledger_wrong(ledger, "early-250", mail, i + 1, NULL,
 				"acknowledged, and no server has it");
 		if (at->commits > 1 && !resending)
-			wrong(ledger, "doubled", mail, i + 1, &ledger->commit[at->first - 1],
+			ledger_wrong(ledger, "doubled", mail, i + 1, &ledger->commit[at->first - 1],
 				"%u servers have it", at->commits);
 	}
 	judge_doubles(ledger, mail);
-}
-
-/* The commits that no client was told of, the last ones: for the words of a failure. */
-static void list_unheard(const struct ledger *ledger, char text_r[160])
-{
-	size_t len = 0;
-	text_r[0] = '\0';
-	for (size_t i = ledger->commits; i > 0 && len < 120; i--) {
-		const struct commit *commit = &ledger->commit[i - 1];
-		const struct attempt *at = attempt_of(ledger, commit->mail, commit->attempt);
-		if (at->code / 100 != 2)
-			len += (size_t)snprintf(text_r + len, 160 - len, " m%u.k%u at %s%s",
-				commit->mail, commit->attempt, commit->server,
-				commit->said ? "" : " (unsaid)");
-	}
 }
 
 /*
@@ -490,12 +396,12 @@ static void judge_sums(struct ledger *ledger, uint64_t ambiguous, uint64_t accep
 	for (size_t i = 0; i < ledger->commits; i++) {
 		const struct commit *commit = &ledger->commit[i];
 		unsaid += !commit->said;
-		doubtful += attempt_of(ledger, commit->mail, commit->attempt)->doubtful;
+		doubtful += ledger_attempt_at(ledger, commit->mail, commit->attempt)->doubtful;
 	}
 	if (commits <= counted && acknowledged <= counted && unsaid <= ambiguous &&
 		doubtful <= ambiguous)
 		return;
-	list_unheard(ledger, unheard);
+	ledger_list_unheard(ledger, unheard);
 	world_fail(ledger->world, "unexplained",
 		"%zu commits (%llu without a reply, %llu told as doubtful), %llu acknowledged; we "
 		"counted %llu accepted, %llu ambiguous; unheard:%s",

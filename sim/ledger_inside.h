@@ -55,4 +55,17 @@ void ledger_fill_quarry(struct ledger *ledger);
 struct span ledger_body(struct ledger *ledger, struct rng *rng, unsigned number, unsigned shape,
 	bool may_lack_crlf);
 
+/* ledger.c */
+struct entry *ledger_entry(const struct ledger *ledger, unsigned mail);
+struct attempt *ledger_attempt_at(const struct ledger *ledger, unsigned mail, unsigned number);
+
+/* ledger_words.c */
+/* Fail the world: "client 3, m12.k2 at mx1 (C17): ..."; `commit` may be NULL. */
+void ledger_wrong(struct ledger *ledger, const char *check, unsigned mail, unsigned attempt,
+	const struct commit *commit, const char *format, ...) PRINTF_LIKE(6, 7);
+/* Octets around `at`, printable. */
+void ledger_show(struct span body, size_t at, char text_r[64]);
+/* The commits that no client was told of, the last ones. */
+void ledger_list_unheard(const struct ledger *ledger, char text_r[160]);
+
 #endif

@@ -442,6 +442,17 @@ bool sim_outside_idle(const struct sys *sys)
 	return idle;
 }
 
+void sim_outside_finish(struct sys *sys)
+{
+	for (int i = 0; i < SYS_QUEUES; i++) {
+		struct sim_job *job;
+		while ((job = TAILQ_FIRST(&sys->jobs[i]))) {
+			job->due = sys->now;
+			(void)job_turn(sys, (enum sys_queue)i);
+		}
+	}
+}
+
 void sim_outside_clear(struct sys *sys)
 {
 	struct sim_lookup *lookup;

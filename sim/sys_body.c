@@ -257,9 +257,7 @@ void sim_sys_free(struct sys **sysp)
 	if (!LIST_EMPTY(&sys->socks))
 		world_fail(sys->world, "left-behind", "process %u ends with %u sockets%s",
 			sys->number, sys->sockets, sys->sockets == 0 ? " and a listener" : "");
-	if (!sim_outside_idle(sys))
-		world_fail(sys->world, "left-behind",
-			"process %u ends with jobs or look-ups under way", sys->number);
+	sim_outside_finish(sys);
 	if (files > 0)
 		world_fail(sys->world, "left-behind", "process %u ends with %u open files",
 			sys->number, files);

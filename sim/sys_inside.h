@@ -91,6 +91,9 @@ int64_t sim_outside_due(const struct sys *sys);
 /* Runs what is due; true: there was something. */
 bool sim_outside_turn(struct sys *sys);
 bool sim_outside_idle(const struct sys *sys);
+/* An orderly end: jobs are finished and told so, as sys_real_free() does; look-ups are dropped by
+ * clear. */
+void sim_outside_finish(struct sys *sys);
 void sim_outside_clear(struct sys *sys);
 unsigned sim_files_held(struct sim_files *files, const struct sys *sys);
 void sim_files_let_go(struct sim_files *files, const struct sys *sys);

@@ -21,8 +21,7 @@ struct sys_real_setup {
 };
 
 struct sys *sys_real_new(const struct sys_real_setup *setup) __attribute__((returns_nonnull));
-/* Waits for the slow jobs that are running; those that have not begun are dropped, so whoever
- * needs them (the last state on disk) first lets the loop turn until they are told done. */
+/* Slow jobs that are under way or have yet to begin are finished first, and told so. */
 void sys_real_free(struct sys **sys);
 
 /* Bind and listen (TCP with SO_REUSEPORT, or a unix socket: a stale one is replaced, mode 0660).

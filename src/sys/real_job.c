@@ -30,8 +30,10 @@ static void *queue_main(void *arg)
 	struct sys *sys = queue->sys;
 	uint64_t one = 1;
 	pthread_mutex_lock(&sys->lock);
-	while (!sys->stop) {
+	for (;;) {
 		struct real_job *job = job_pop(&queue->todo);
+		if (!job && sys->stop)
+			break;
 		if (!job) {
 			pthread_cond_wait(&queue->more, &sys->lock);
 			continue;
@@ -60,13 +62,9 @@ static void queue_start(struct real_queue *queue)
 	queue->started = true;
 }
 
-static void jobs_finished(void *arg)
+static void tell_done(struct sys *sys)
 {
-	struct sys *sys = arg;
 	struct real_jobs done = STAILQ_HEAD_INITIALIZER(done);
-	uint64_t count;
-	if (read(sys->jobs_fd, &count, sizeof(count)) < 0)
-		return;
 	pthread_mutex_lock(&sys->lock);
 	STAILQ_CONCAT(&done, &sys->done);
 	pthread_mutex_unlock(&sys->lock);
@@ -77,6 +75,14 @@ static void jobs_finished(void *arg)
 			job->done(job->arg);
 		free(job);
 	}
+}
+
+static void jobs_finished(void *arg)
+{
+	struct sys *sys = arg;
+	uint64_t count;
+	if (read(sys->jobs_fd, &count, sizeof(count)) >= 0)
+		tell_done(sys);
 }
 
 void sys_job(struct sys *sys, enum sys_queue which, sys_work_fn *work, sys_done_fn *done, void *arg)
@@ -111,13 +117,6 @@ void real_jobs_init(struct sys *sys)
 	}
 }
 
-static void jobs_drop(struct real_jobs *jobs)
-{
-	struct real_job *job;
-	while ((job = job_pop(jobs)))
-		free(job);
-}
-
 void real_jobs_clear(struct sys *sys)
 {
 	pthread_mutex_lock(&sys->lock);
@@ -129,9 +128,8 @@ void real_jobs_clear(struct sys *sys)
 		if (sys->queues[i].started)
 			pthread_join(sys->queues[i].thread, NULL);
 		pthread_cond_destroy(&sys->queues[i].more);
-		jobs_drop(&sys->queues[i].todo);
 	}
-	jobs_drop(&sys->done);
+	tell_done(sys);
 	pthread_mutex_destroy(&sys->lock);
 	if (sys->jobs_fd >= 0)
 		close(sys->jobs_fd);

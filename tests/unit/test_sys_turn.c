@@ -271,18 +271,24 @@ static void gate_work_a_while(void *arg)
 	atomic_store(&gate->left, true);
 }
 
-static void test_free_waits_for_the_running_job(void **state)
+static void gate_told(void *arg)
+{
+	struct gate *gate = arg;
+	atomic_store(&gate->open, true);
+}
+
+static void test_free_finishes_the_jobs(void **state)
 {
 	(void)state;
 	struct sys *sys = sys_plain();
 	struct gate running = {0}, behind = {0};
-	sys_job(sys, SYS_QUEUE_STATE, gate_work_a_while, NULL, &running);
+	sys_job(sys, SYS_QUEUE_STATE, gate_work_a_while, gate_told, &running);
 	while (!atomic_load(&running.entered))
 		usleep(1000);
-	sys_job(sys, SYS_QUEUE_STATE, gate_work_a_while, NULL, &behind);
+	sys_job(sys, SYS_QUEUE_STATE, gate_work_a_while, gate_told, &behind);
 	sys_real_free(&sys);
-	assert_true(atomic_load(&running.left));
-	assert_false(atomic_load(&behind.entered));
+	assert_true(atomic_load(&running.left) && atomic_load(&running.open));
+	assert_true(atomic_load(&behind.left) && atomic_load(&behind.open));
 }
 
 struct chain_of_jobs {
@@ -327,7 +333,7 @@ int main(void)
 		cmocka_unit_test(test_watch_ended_in_its_batch_is_not_called),
 		cmocka_unit_test(test_jobs_of_a_queue_run_in_order),
 		cmocka_unit_test(test_queues_do_not_wait_for_each_other),
-		cmocka_unit_test(test_free_waits_for_the_running_job),
+		cmocka_unit_test(test_free_finishes_the_jobs),
 		cmocka_unit_test(test_done_may_start_another_job),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

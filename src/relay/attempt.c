@@ -174,7 +174,6 @@ static void on_drained(void *arg)
 
 static void on_greeted(void *arg)
 {
-	(void)arg;
 	assert(!"a loan is greeted before it is lent");
 }
 

@@ -45,9 +45,7 @@ static bool pump_envelope(struct session *session)
 {
 	struct transaction *tx = &session->tx;
 	struct attempt *attempt = &tx->attempt;
-	if (attempt->loan->must_reset && !attempt->reset_sent) {
-		if (!may_send(attempt))
-			return false;
+	if (attempt->loan->must_reset && !attempt->reset_sent) { /* the first of all */
 		smtp_client_send(attempt_smtp(attempt), PHASE_RSET, SPAN("RSET"), 0);
 		attempt->reset_sent = true;
 	}
@@ -90,8 +88,6 @@ static bool begin_body(struct session *session)
 		      tx->octets <= (uint64_t)session->listener->settings->replay_limit;
 	if (!tx->body_wanted || (chunking && tx->step != STEP_COMPLETE && gather))
 		return false;
-	attempt->envelope_done =
-		attempt->envelope_done ? attempt->envelope_done : net_now(session_loop(session));
 	attempt->body_begin = net_now(session_loop(session));
 	attempt->body_begun = true;
 	smtp_client_body_begin(attempt_smtp(attempt), chunking, 0);

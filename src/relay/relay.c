@@ -89,7 +89,7 @@ static struct listener *find_listener(struct relay *relay, const char *name)
 	for (unsigned i = 0; i < relay->listeners; i++)
 		if (strcmp(relay->listener[i].name, name) == 0)
 			return &relay->listener[i];
-	return NULL;
+	return NULL; /* unreachable: asserted */
 }
 
 /* One line and out: no session is made for it. */

@@ -149,7 +149,7 @@ static struct smtp_offer listener_offer(const struct listener *listener)
 			continue;
 		seen = true;
 		offer.caps &= pool.caps;
-		if (pool.size > 0 && (offer.size == 0 || pool.size < offer.size))
+		if (pool.size > 0 && pool.size < offer.size)
 			offer.size = pool.size;
 	}
 	if (!seen)

@@ -203,7 +203,7 @@ static void a_slow_server_holds_the_client_back(void **state)
 	struct buf body = {0};
 
 	(void)state;
-	make_body(&body, 24 * 1024 * 1024);
+	make_body(&body, 16 * 1024 * 1024);
 	for (int plain = 0; plain < 2; plain++) {
 		struct house house;
 		struct client client;
@@ -224,6 +224,49 @@ static void a_slow_server_holds_the_client_back(void **state)
 		says(&client, ".\r\n");
 		hears(&client, "250 2.0.0 Ok: queued");
 		assert_true(span_eq(buf_span(&house.server[0].body), buf_span(&body)));
+		quits(&client);
+		house_close(&house);
+	}
+	buf_clear(&body);
+}
+
+/* A large chunk that comes before the recipient's answer waits at its client once there is more of
+ * it than may be kept; one that goes nowhere is read to its end. */
+static void a_large_chunk_that_comes_too_early(void **state)
+{
+	struct buf body = {0};
+
+	(void)state;
+	make_body(&body, 16 * 1024 * 1024);
+	for (int refused = 0; refused < 2; refused++) {
+		struct house house;
+		struct client client;
+		size_t sent;
+		char line[64];
+
+		house_open(&house, ONE
+			"listener in { replay-limit 64KiB; send-to p; relay-from 127.0.0.0/8; }");
+		client_open(&house, &client);
+		house.server[0].rcpt = refused ? house.server[0].bad : NULL;
+		snprintf(line, sizeof(line), "BDAT %zu LAST\r\n", body.len);
+		says(&client, SENDER "\r\n" RECIPIENT "\r\n");
+		says(&client, line);
+		sent = says_until_stuck(&client, &body);
+		hears(&client, "250 2.1.0");
+		if (refused) {
+			assert_int_equal(sent, body.len);
+			hears(&client, "550 5.1.1");
+			hears(&client, "5");
+			asks(&client, "RSET", "250");
+		} else {
+			assert_true(sent < body.len);
+			server_says(&house.server[0], "250 2.1.5 late\r\n");
+			says_bytes(&client, body.at + sent, body.len - sent);
+			hears(&client, "250 2.1.5 late");
+			hears(&client, "250 2.0.0 Ok: queued");
+			assert_true(span_eq(buf_span(&house.server[0].body), buf_span(&body)));
+		}
+		assert_true(chunk_pool_used(net_chunks(house.loop)) < 4 * 1024 * 1024);
 		quits(&client);
 		house_close(&house);
 	}
@@ -398,8 +441,39 @@ static void parameters_travel_to_the_server(void **state)
 	asks(&client, SENDER " BODY=7BIT", "250 2.1.0");
 	asks(&client, RECIPIENT, "250 2.1.5");
 	server_heard(&house.server[0], "RSET\n" SENDER " BODY=7BIT\n" RECIPIENT "\n");
+	asks(&client, "RSET", "250");
+	asks(&client, SENDER " ENVID=x", "250 2.1.0");
+	asks(&client, RECIPIENT " ORCPT=rfc822;r@to.test", "250 2.1.5");
+	server_heard(&house.server[0],
+		"RSET\n" SENDER " ENVID=x\n" RECIPIENT " ORCPT=rfc822;r@to.test\n");
 	quits(&client);
 	house_close(&house);
+}
+
+/* What a server has less than we is what is offered; what it has more, or doesn't say, is not. */
+static void the_smaller_size_is_offered(void **state)
+{
+	static const char *const cases[][2] = {
+		{"250-server\r\n250 SIZE 5000\r\n", "250-SIZE 5000\r\n"},
+		{"250-server\r\n250 SIZE 50000\r\n", "250-SIZE 10240\r\n"},
+		{"250-server\r\n250 SIZE\r\n", "250-SIZE 10240\r\n"},
+	};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct house house;
+		struct client client;
+
+		house_open(&house,
+			ONE "listener in { max-size 10KiB; send-to p; relay-from 127.0.0.0/8; }");
+		house.server[0].ehlo = cases[i][0];
+		client_open(&house, &client);
+		envelope(&client);
+		asks(&client, "EHLO again", "250-mw.test");
+		assert_non_null(strstr(client.reply, cases[i][1]));
+		quits(&client);
+		house_close(&house);
+	}
 }
 
 /* `offer` promises what the servers don't have: then the recipient hears it. */
@@ -558,12 +632,14 @@ int main(void)
 		cmocka_unit_test(a_server_without_extensions),
 		cmocka_unit_test(large_ones_stream),
 		cmocka_unit_test(a_slow_server_holds_the_client_back),
+		cmocka_unit_test(a_large_chunk_that_comes_too_early),
 		cmocka_unit_test(flaws_are_refused),
 		cmocka_unit_test(a_flaw_answers_who_waits),
 		cmocka_unit_test(too_large_is_said_and_the_session_goes_on),
 		cmocka_unit_test(long_lines_pass_where_they_may),
 		cmocka_unit_test(what_is_not_offered_is_refused_at_once),
 		cmocka_unit_test(parameters_travel_to_the_server),
+		cmocka_unit_test(the_smaller_size_is_offered),
 		cmocka_unit_test(no_server_has_what_is_needed),
 		cmocka_unit_test(recipients_are_limited),
 		cmocka_unit_test(bodies_without_a_recipient),

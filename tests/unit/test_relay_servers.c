@@ -464,6 +464,34 @@ static void ambiguous_ones_are_sent_again_if_wanted(void **state)
 	close_both(&house, &client);
 }
 
+/* Once a server may have it, nobody can say for certain that it was not accepted. */
+static void after_an_ambiguous_one_nothing_is_certain(void **state)
+{
+	static const char *const ends[] = {"550 5.7.1 spam\r\n", "452 4.3.1 full\r\n", "!"};
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct house house;
+		struct client client;
+		char config[300];
+
+		snprintf(config, sizeof(config),
+			"%slistener in { resend-ambiguous yes; replay-limit %s; send-to p;"
+			" relay-from 127.0.0.0/8; }",
+			TWO, i < 3 ? "1MiB" : "0B");
+		house_open(&house, config);
+		client_open(&house, &client);
+		house.server[0].end = "!";
+		if (i < 3)
+			house.server[1].end = ends[i];
+		envelope(&client);
+		sends(&client, "451 4.4.2 The server was lost before it confirmed");
+		assert_int_equal(house_sum(&house, M_LISTENER_ambiguous), 1);
+		assert_int_equal(house.server[1].opened, i < 3); /* what was not kept is not sent */
+		close_both(&house, &client);
+	}
+}
+
 /* The recipients that were told so must be accepted at the next server as well. */
 static void a_replay_that_differs(void **state)
 {
@@ -563,6 +591,203 @@ static void the_recipient_is_answered_in_time(void **state)
 	close_both(&house, &client);
 }
 
+/* Patience is with a server that owes an answer, not with a client that dawdles. */
+static void a_client_that_dawdles_keeps_its_server(void **state)
+{
+	static const char *const limits[] = {"1MiB", "0B"};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct house house;
+		struct client client;
+		char config[300];
+
+		snprintf(config, sizeof(config),
+			"%slistener in { answer-within 1s; replay-within 1s; replay-limit %s;"
+			" send-to p; relay-from 127.0.0.0/8; }",
+			TWO, limits[i]);
+		house_open(&house, config);
+		client_open(&house, &client);
+		envelope(&client);
+		if (i == 0)
+			turn_for(&house, 600 * MSEC);
+		asks(&client, "DATA", "354");
+		says(&client, SMALL);
+		if (i == 1)
+			turn_for(&house, 600 * MSEC);
+		asks(&client, ".", "250 2.0.0 Ok: queued");
+		assert_int_equal(house.server[0].committed, 1);
+		assert_int_equal(house.server[1].opened, 0);
+		close_both(&house, &client);
+	}
+}
+
+/* Once the end was sent there is no other server, however long it takes. */
+static void a_verdict_is_waited_for(void **state)
+{
+	struct house house;
+	struct client client;
+
+	(void)state;
+	house_open(&house, TWO HASTY);
+	client_open(&house, &client);
+	house.server[0].end = NULL;
+	envelope(&client);
+	asks(&client, "DATA", "354");
+	says(&client, SMALL ".\r\n");
+	UNTIL(&house, house_sum(&house, M_LISTENER_in_gap) == 1);
+	turn_for(&house, 1200 * MSEC);
+	assert_int_equal(house.server[1].opened, 0);
+	server_says(&house.server[0], "250 2.0.0 Ok: queued as LATE\r\n");
+	hears(&client, "250 2.0.0 Ok: queued as LATE");
+	/* A refusal that comes so late is the client's: it may have given up waiting. */
+	envelope(&client);
+	asks(&client, "DATA", "354");
+	says(&client, SMALL ".\r\n");
+	UNTIL(&house, house_sum(&house, M_LISTENER_in_gap) == 1);
+	turn_for(&house, 1200 * MSEC);
+	server_says(&house.server[0], "451 local error\r\n");
+	hears(&client, "451 local error");
+	assert_int_equal(house.server[1].opened, 0);
+	close_both(&house, &client);
+}
+
+/* A refused sender's connection whose last replies never come is no attempt. */
+static void dregs_that_never_come(void **state)
+{
+	struct house house;
+	struct client client;
+
+	(void)state;
+	house_open(&house, TWO HASTY);
+	client_open(&house, &client);
+	house.server[0].mail = "550 5.7.1 not from there\r\n";
+	house.server[0].rcpt = NULL;
+	says(&client, SENDER "\r\n" RECIPIENT "\r\n");
+	hears(&client, "250 2.1.0");
+	hears(&client, "550 5.7.1 not from there");
+	turn_for(&house, 600 * MSEC);
+	asks(&client, "RSET", "250");
+	UNTIL(&house, house.server[0].open == 0);
+	assert_int_equal(house.server[1].opened, 0);
+	assert_int_equal(house_sum(&house, M_LISTENER_refused), 1);
+	close_both(&house, &client);
+}
+
+static void a_connections_own_time_runs_out(void **state)
+{
+	struct house house;
+	struct client client;
+
+	(void)state;
+	house_open(&house, "pool p { mail-timeout 100ms; pass-client none; server a $0;"
+			   " server b $1 tier=2; }" LISTENER);
+	client_open(&house, &client);
+	house.server[0].mail = house.server[0].rcpt = NULL;
+	envelope(&client);
+	sends(&client, "250 2.0.0 Ok: queued");
+	went_to_the_second(&house);
+	logged(&house, "envelope_timed_out");
+	assert_int_equal(server_sum(&house, "p/a", M_SERVER_timeouts), 1);
+	close_both(&house, &client);
+}
+
+/* It answered MAIL and then went: that is no idle connection that had been closed. */
+static void a_used_connection_that_breaks(void **state)
+{
+	struct house house;
+	struct client client;
+
+	(void)state;
+	open_both(&house, &client);
+	envelope(&client);
+	asks(&client, "RSET", "250");
+	house.server[0].rcpt = "!";
+	envelope(&client);
+	sends(&client, "250 2.0.0 Ok: queued");
+	went_to_the_second(&house);
+	logged(&house, "envelope_lost");
+	assert_int_equal(server_sum(&house, "p/a", M_SERVER_broken), 1);
+	close_both(&house, &client);
+}
+
+/* Nobody waits for anything when the server goes: the next recipient begins anew. */
+static void lost_when_nobody_waits(void **state)
+{
+	struct house house;
+	struct client client;
+
+	(void)state;
+	open_both(&house, &client);
+	asks(&client, SENDER, "250");
+	asks(&client, "RCPT TO:<bad@to.test>", "550 5.1.1");
+	server_says(&house.server[0], "!");
+	UNTIL(&house, board_places(house.board, board_find(house.board, BOARD_SERVER, "p/a"),
+			      PLACE_OPEN) == 0);
+	assert_int_equal(house.server[1].opened, 0);
+	asks(&client, RECIPIENT, "250 2.1.5");
+	sends(&client, "250 2.0.0 Ok: queued");
+	went_to_the_second(&house);
+	close_both(&house, &client);
+}
+
+/* A further server could not be reached in the time that is left. */
+static void no_server_in_time_for_a_replay(void **state)
+{
+	struct house house;
+	struct client client;
+
+	(void)state;
+	house_open(&house, TWO HASTY);
+	client_open(&house, &client);
+	house.server[0].end = "503 5.5.1 what?\r\n";
+	house.server[1].banner = NULL;
+	envelope(&client);
+	sends(&client, "451 4.4.1 No server answered in time");
+	close_both(&house, &client);
+}
+
+/* Forty servers that are all in trouble: after 32 it is enough. */
+static void many_servers_in_trouble(void **state)
+{
+	struct house house;
+	struct client client;
+	struct buf config = {0};
+
+	(void)state;
+	buf_add_text(&config, "pool p { pass-client none;");
+	for (int i = 0; i < 40; i++)
+		buf_addf(&config, " server s%d $0;", i);
+	buf_add_text(&config, " } " LISTENER);
+	house_open(&house, buf_string(&config));
+	client_open(&house, &client);
+	house.server[0].mail = "452 4.3.1 disk full\r\n";
+	says(&client, SENDER "\r\n" RECIPIENT "\r\n");
+	hears(&client, "250 2.1.0");
+	hears(&client, "452 4.3.1 disk full");
+	assert_int_equal(house.server[0].opened, 32);
+	asks(&client, RECIPIENT, "452 4.3.1 disk full");
+	assert_int_equal(house.server[0].opened, 32);
+	asks(&client, "RSET", "250");
+	/* Each takes the recipient and goes: DATA finds no way. */
+	house.server[0].mail = "250 ok\r\n";
+	asks(&client, SENDER, "250");
+	asks(&client, RECIPIENT, "250 2.1.5");
+	for (int i = 0; i < 32; i++) {
+		int64_t replays = house_sum(&house, M_LISTENER_replays);
+
+		buf_reset(&house.server[0].heard);
+		server_hang_up(&house.server[0]);
+		UNTIL(&house, house_sum(&house, M_LISTENER_replays) > replays);
+		if (i < 31)
+			UNTIL(&house, server_knows(&house.server[0], "RCPT"));
+	}
+	asks(&client, "DATA", "451 4.4.1 No server available at the moment");
+	logged(&house, "\"outcome\":\"deferred\"");
+	buf_clear(&config);
+	close_both(&house, &client);
+}
+
 /* ---- pools ---- */
 
 static void the_next_pool_is_used(void **state)
@@ -659,10 +884,19 @@ int main(void)
 		cmocka_unit_test(a_large_body_is_replayed_if_it_was_kept),
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(ambiguous_ones_are_sent_again_if_wanted),
+		cmocka_unit_test(after_an_ambiguous_one_nothing_is_certain),
 		cmocka_unit_test(a_replay_that_differs),
 		cmocka_unit_test(the_last_reply_is_kept),
 		cmocka_unit_test(a_silent_server_is_left_for_another),
 		cmocka_unit_test(the_recipient_is_answered_in_time),
+		cmocka_unit_test(a_client_that_dawdles_keeps_its_server),
+		cmocka_unit_test(a_verdict_is_waited_for),
+		cmocka_unit_test(dregs_that_never_come),
+		cmocka_unit_test(a_connections_own_time_runs_out),
+		cmocka_unit_test(a_used_connection_that_breaks),
+		cmocka_unit_test(lost_when_nobody_waits),
+		cmocka_unit_test(no_server_in_time_for_a_replay),
+		cmocka_unit_test(many_servers_in_trouble),
 		cmocka_unit_test(the_next_pool_is_used),
 		cmocka_unit_test(all_are_full_or_down),
 		cmocka_unit_test(no_server_is_left_for_data),

@@ -44,6 +44,28 @@ static void too_many_are_turned_away(void **state)
 	}
 }
 
+/* A name as long as one may be is kept whole. */
+static void the_longest_name(void **state)
+{
+	struct house house;
+	struct client client;
+	char line[300] = "EHLO ", logs[400];
+
+	(void)state;
+	memset(line + 5, 'n', 255);
+	house_open(&house, ONE "listener in { max-errors 1; send-to p; relay-from 127.0.0.0/8; }");
+	client_open(&house, &client);
+	asks(&client, line, "250-mw.test");
+	says(&client, "NONSENSE\r\nNONSENSE\r\n");
+	hears(&client, "500");
+	hears(&client, "500");
+	hears(&client, "421 4.7.0 Too many errors");
+	client_close(&client);
+	snprintf(logs, sizeof(logs), "\"helo\":\"%s\"", line + 5);
+	logged(&house, logs);
+	house_close(&house);
+}
+
 static void strangers_may_not_relay(void **state)
 {
 	struct house house;
@@ -298,6 +320,29 @@ static void accepted_and_unheard(void **state)
 	}
 }
 
+/* Without PIPELINING the next transaction waits for RSET's reply; its client doesn't. */
+static void a_client_that_leaves_while_the_connection_is_cleared(void **state)
+{
+	struct house house;
+	struct client client;
+
+	(void)state;
+	house_open(&house, ONE LISTENER);
+	house.server[0].ehlo = "250 server\r\n";
+	client_open(&house, &client);
+	envelope(&client);
+	asks(&client, "RSET", "250");
+	house.server[0].rset = NULL;
+	says(&client, SENDER "\r\n" RECIPIENT "\r\n");
+	UNTIL(&house, server_knows(&house.server[0], "RSET"));
+	client_close(&client);
+	UNTIL(&house, relay_sessions(house.relay) == 0);
+	assert_int_equal(house_sum(&house, M_LISTENER_abandoned), 2);
+	/* A reply is outstanding on it. */
+	UNTIL(&house, house.server[0].open == 0);
+	house_close(&house);
+}
+
 /* The server refuses, or dies, when nobody listens: no further server is asked. */
 static void unheard_and_not_accepted(void **state)
 {
@@ -363,6 +408,8 @@ static void draining_ends_sessions_at_their_borders(void **state)
 	envelope(&busy);
 	relay_drain(house.relay, net_now(house.loop) + HOUR);
 	turn_for(&house, 20 * MSEC);
+	envelope(&late); /* what comes in time is taken */
+	asks(&late, "BDAT 3 LAST\r\nx", "250 2.0.0 Ok: queued");
 	assert_int_equal(relay_sessions(house.relay), 3); /* they have just been active */
 	asks(&late, "NOOP", "250");
 	relay_drain(house.relay, net_now(house.loop));
@@ -412,6 +459,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(too_many_are_turned_away),
+		cmocka_unit_test(the_longest_name),
 		cmocka_unit_test(strangers_may_not_relay),
 		cmocka_unit_test(each_listener_has_its_own_numbers),
 		cmocka_unit_test(a_full_board_is_said),
@@ -422,6 +470,7 @@ int main(void)
 		cmocka_unit_test(all_refused_is_no_giving_up),
 		cmocka_unit_test(a_silent_client_is_told),
 		cmocka_unit_test(accepted_and_unheard),
+		cmocka_unit_test(a_client_that_leaves_while_the_connection_is_cleared),
 		cmocka_unit_test(unheard_and_not_accepted),
 		cmocka_unit_test(a_client_that_leaves_before_the_end),
 		cmocka_unit_test(draining_ends_sessions_at_their_borders),

@@ -97,8 +97,10 @@ static void add_line(struct ledger *ledger, struct rng *rng, struct buf *into)
 /* How long it becomes, about. */
 static size_t length(struct rng *rng, unsigned shape)
 {
+	/* Of any order, and above what Mailweir queues for a server that doesn't read. */
 	if (shape & MAIL_LARGE)
-		return (size_t)rng_skewed(rng, 4000, 240000);
+		return (size_t)(rng_one_in(rng, 2) ? rng_skewed(rng, 4000, 240000)
+						   : rng_between(rng, 100000, 240000));
 	if (shape & MAIL_FEW_WORDS)
 		return (size_t)rng_below(rng, 60);
 	return (size_t)rng_skewed(rng, 1, 3000);

@@ -881,6 +881,40 @@ static void test_jobs_and_names(void **state)
 	town_close(town);
 }
 
+/* An orderly end waits for what is under way; a kill forgets it. */
+static void test_jobs_at_the_end(void **state)
+{
+	for (unsigned killed = 0; killed < 2; killed++) {
+		struct town *town = quiet();
+		struct process *process = &town->process[0];
+		struct sys *sys = by_hand(town, 0);
+		struct errand errand = {0};
+		struct err_text text;
+		town->box.files = sim_files_new(&town->world);
+		sys_now(sys); /* the caller of what follows */
+		errand.file = sys_file_append_open("/log", &text);
+		for (int i = 0; i < 2; i++)
+			sys_job(sys, SYS_QUEUE_LOG, errand_work, errand_done, &errand);
+		sys_resolve(sys, "a.sim", errand_answered, &errand);
+		if (killed) {
+			process->listener = NULL;
+			sim_sys_kill(&process->sys);
+		} else {
+			sys_close(&process->listener, false);
+			sim_sys_free(&process->sys);
+			/* Its file it should have closed after that. */
+			assert_true(town->world.failed);
+			town->world.failed = false;
+		}
+		assert_int_equal(errand.done, killed ? 0 : 2);
+		assert_int_equal(errand.answers, 0);
+		assert_int_equal(sim_files_get(town->box.files, "/log").len, killed ? 0 : 10);
+		settle(town);
+		sim_files_free(&town->box.files);
+		town_close(town);
+	}
+}
+
 static void test_files(void **state)
 {
 	struct town *town = quiet();
@@ -978,6 +1012,7 @@ int main(void)
 		cmocka_unit_test(test_left_behind),
 		cmocka_unit_test(test_calls_fail),
 		cmocka_unit_test(test_jobs_and_names),
+		cmocka_unit_test(test_jobs_at_the_end),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_wakes_and_time),
 		cmocka_unit_test(test_all_arrives),

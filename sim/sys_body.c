@@ -254,6 +254,7 @@ void sim_sys_free(struct sys **sysp)
 {
 	struct sys *sys = *sysp;
 	unsigned files = sim_files_held(sys->box->files, sys);
+	caller = sys;
 	if (!LIST_EMPTY(&sys->socks))
 		world_fail(sys->world, "left-behind", "process %u ends with %u sockets%s",
 			sys->number, sys->sockets, sys->sockets == 0 ? " and a listener" : "");

@@ -15,6 +15,14 @@ static bool may_send(const struct attempt *attempt)
 	       smtp_client_outstanding(attempt_smtp(attempt)) == 0;
 }
 
+/* Frames follow each other without a wait, which only a server with PIPELINING has promised to bear
+ * (RFC 2920 3.1); every other has DATA. */
+static bool takes_chunks(const struct attempt *attempt)
+{
+	const uint32_t both = SMTP_CAP_CHUNKING | SMTP_CAP_PIPELINING;
+	return (talk_client_offer(attempt->loan->talk)->caps & both) == both;
+}
+
 static void send_mail(struct session *session)
 {
 	const struct smtp_mail *mail = &session->tx.mail;
@@ -81,7 +89,7 @@ static bool begin_body(struct session *session)
 {
 	struct transaction *tx = &session->tx;
 	struct attempt *attempt = &tx->attempt;
-	bool chunking = talk_client_offer(attempt->loan->talk)->caps & SMTP_CAP_CHUNKING;
+	bool chunking = takes_chunks(attempt);
 	struct chain_piece *piece;
 
 	bool gather = tx->body.len < GATHER &&
@@ -106,8 +114,7 @@ static bool begin_body(struct session *session)
  * is found out now, and its surplus reply is not taken for the verdict. */
 static bool frames_answered(const struct attempt *attempt)
 {
-	bool chunking = talk_client_offer(attempt->loan->talk)->caps & SMTP_CAP_CHUNKING;
-	return !chunking || smtp_client_outstanding(attempt_smtp(attempt)) == 0;
+	return !takes_chunks(attempt) || smtp_client_outstanding(attempt_smtp(attempt)) == 0;
 }
 
 void attempt_pump(struct session *session)

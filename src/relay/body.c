@@ -41,7 +41,8 @@ void transaction_settle(struct session *session)
 		tx->early_end = false;
 		complete(session);
 	}
-	/* What was held back for the recipients' sake may go nowhere now, and is read to its end. */
+	/* What was held back for the recipients' sake may go nowhere now, and is read to its end.
+	 */
 	session_flow(session);
 }
 
@@ -73,10 +74,14 @@ void transaction_data(struct session *session, unsigned slot)
 void transaction_bdat(struct session *session)
 {
 	struct transaction *tx = &session->tx;
-	if (tx->step == STEP_ENVELOPE) {
-		tx->step = STEP_BODY;
-		tx->body_wanted = true;
-	}
+	if (tx->step != STEP_ENVELOPE)
+		return;
+	tx->step = STEP_BODY;
+	tx->body_wanted = true;
+	/* The server that took the recipients may be lost, and then nobody else asks for another.
+	 */
+	if (tx->told > 0 && tx->pending == 0 && !transaction_ensure_attempt(session))
+		transaction_no_server(session, ERR_DOWN, "every server was tried");
 }
 
 /* ---- the body ---- */

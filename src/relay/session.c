@@ -271,7 +271,8 @@ static void on_command(void *arg, const struct smtp_command *command, unsigned s
 	account_count(session, M_LISTENER_commands, 1);
 	session->last_active = net_now(session->relay->world.loop);
 	on_verb[command->verb](session, command, slot);
-	if (session->talk)
+	/* A client that has heard 221 hears no 421. */
+	if (session->talk && command->verb != VERB_QUIT)
 		check_limits(session);
 }
 

@@ -267,6 +267,9 @@ static void refuse_needs(struct session *session, struct smtp_reply *reply_r)
 		struct smtp_offer offer = pool_offer(session->listener->pool[tx->pool]);
 		snprintf(limit, sizeof limit, "%llu", (unsigned long long)offer.size);
 		transaction_own_reply(session, SMTP_OWN_TOO_LARGE, limit, reply_r);
+	} else if (!session->listener->settings->offer.set) {
+		/* The client was offered it, so a server had it until now. */
+		transaction_own_reply(session, SMTP_OWN_NO_SERVER, NULL, reply_r);
 	} else if (tx->needs & SMTP_CAP_SMTPUTF8) {
 		transaction_own_reply(session, SMTP_OWN_NEEDS_UTF8, NULL, reply_r);
 	} else {

@@ -50,7 +50,8 @@ class Scene:
         self.kind, self.plan, self.others, self.bad, self.everyone = kind, {}, {}, None, False
         self.servers = [Scripted(name, KINDS[kind], self._say(name)) for name in ("a", "b")]
         self.weir = Balancer(folder, program("careful"))
-        self.weir.write(self.servers, workers=1, check="check none;", pool=POOL).start()
+        self.weir.write(self.servers, workers=1, check="check none;", pool=POOL,
+                        listener="replay-limit 512KiB; max-errors 4;").start()
 
     def _say(self, name):
         def say(phase, line, session):
@@ -440,6 +441,62 @@ def test_item_33_a_replay_needs_the_same_results(scene, most, last, has):
     assert scene.play(message(*NAMES), 152) == [250] * 101 + [452] * 50 + [last]
     assert scene.has() == has
     assert sum(phase == "rcpt" for _, phase, _ in scene.good().seen) == 100, "the fifty are not offered again"
+
+
+# ---- what a server may lack, or lose ----
+
+def test_chunks_are_sent_without_a_wait_only_where_pipelining_is_offered(weir):
+    """RFC 2920 3.1; DATA is there for all others."""
+    with Scripted("a", ("CHUNKING", "8BITMIME")) as server:
+        weir.write([server], check="check none;", workers=1).start()
+        for _ in range(2):
+            with weir.client().hello() as client:
+                client.send(message(body=LARGE).encode())
+                assert [client.reply()[0] for _ in range(3)] == [250, 250, 250]
+        assert [mail for _, mail in server.accepted] == [LARGE.encode()] * 2
+        assert {phase for _, phase, _ in server.seen} >= {"data"}
+        assert "chunk" not in {phase for _, phase, _ in server.seen}
+        weir.at_rest()
+
+
+def test_an_extension_that_is_gone_is_no_refusal_for_good(weir):
+    """It was offered to the client, and the server has answered EHLO otherwise since."""
+    with Scripted("a", USUAL) as server:
+        weir.write([server], check="check none;", workers=1).start()
+        with weir.client().hello() as client:
+            client.send(message().encode())
+            assert [client.reply()[0] for _ in range(3)] == [250, 250, 250]
+            assert "8BITMIME" in client.say("EHLO client.example")[1]
+            server.caps = ("PIPELINING",)
+            server.hang_up_all()
+            assert client.say("MAIL FROM:<a@client.example> BODY=8BITMIME")[0] == 250
+            assert client.say("RCPT TO:<u@dest.example>") == (451, "4.4.1 No server available at the moment")
+        weir.at_rest()
+
+
+@pytest.mark.parametrize("chunks", (1, 3))
+def test_all_servers_are_lost_behind_the_recipients(scene, chunks):
+    """What the client sends then is read to its end, however large, and answered."""
+    scene.begin({"rcpt": lambda line, _: DROP if "<v@" in line else None, "banner": DROP}, everyone=True)
+    del scene.plan["banner"]
+    with scene.weir.client().hello().envelope("a@client.example", "u@dest.example") as client:
+        scene.plan["banner"] = DROP
+        assert client.say("RCPT TO:<v@dest.example>")[0] == 451
+        for number in range(1, chunks + 1):
+            client.send(f"BDAT 1000000{' LAST' * (number == chunks)}\r\n".encode() + b"x" * 70 + b"\r\n" * 499965)
+        codes = [client.reply()[0] for _ in range(chunks)]
+        assert codes[-1] == 451 and all(code in (250, 451) for code in codes), codes
+        assert client.say("NOOP")[0] == 250
+    assert scene.has() == (0, 0)
+
+
+def test_quit_is_answered_once(scene):
+    """However many refusals there were before it: 221, and no 421 behind that."""
+    scene.begin({"rcpt": "550 5.1.1 Unknown"}, everyone=True)
+    with scene.weir.client().hello() as client:
+        client.send((MAIL + rcpt("u", "v", "w", "x", "y") + "QUIT\r\n").encode())
+        assert [client.reply()[0] for _ in range(7)] == [250] + [550] * 5 + [221]
+        assert client.is_closed()
 
 
 # ---- 34: LMTP ----

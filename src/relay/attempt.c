@@ -160,8 +160,6 @@ void attempt_leave_unheard(struct session *session)
 static void on_drained(void *arg)
 {
 	struct session *session = arg;
-	if (PLANTED(lost_wakeup))
-		return;
 	if (PLANTED(early_250) && transaction_ended(session)) {
 		static const struct smtp_client_event taken = {.phase = PHASE_END,
 			.reply = {.code = 250, .wire = {.at = "250 Ok\r\n", .len = 8}}};
@@ -169,7 +167,8 @@ static void on_drained(void *arg)
 		return;
 	}
 	attempt_pump(session);
-	session_flow(session);
+	if (!PLANTED(lost_wakeup))
+		session_flow(session);
 }
 
 static void on_greeted(void *arg)

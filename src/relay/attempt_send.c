@@ -138,7 +138,8 @@ void attempt_pump(struct session *session)
 		smtp_client_body_end(attempt_smtp(attempt));
 	}
 	talk_client_go(attempt->loan->talk);
-	session_flow(session); /* the body may flow now */
+	if (!PLANTED(lost_wakeup))
+		session_flow(session); /* the body may flow now */
 }
 
 void attempt_body(struct session *session, struct chunk *chunk, size_t at, size_t len)

@@ -27,6 +27,7 @@ struct cast {
 	struct house *house;
 	struct sim_client *client[SCENE_CLIENTS];
 	struct sim_server *server[SCENE_SERVERS];
+	struct addr listener[SCENE_LISTENERS]; /* where the clients connect to, for as long */
 };
 
 static void put_servers(struct cast *cast, const struct scene *scene)
@@ -52,9 +53,8 @@ static void put_servers(struct cast *cast, const struct scene *scene)
 
 static void put_clients(struct cast *cast, const struct scene *scene)
 {
-	struct addr listeners[SCENE_LISTENERS];
 	for (unsigned i = 0; i < SCENE_LISTENERS; i++)
-		scene_listener(i, &listeners[i]);
+		scene_listener(i, &cast->listener[i]);
 	for (unsigned i = 0; i < scene->clients; i++) {
 		struct rng rng;
 		if (scene->absent >> i & 1)
@@ -65,7 +65,7 @@ static void put_clients(struct cast *cast, const struct scene *scene)
 			.net = cast->net,
 			.ledger = cast->ledger,
 			.number = i,
-			.listeners = listeners,
+			.listeners = cast->listener,
 			.listener_count = SCENE_LISTENERS,
 			.mails = scene->mails,
 			.begin = cast->world.now +

@@ -15,7 +15,7 @@
 #include "naive_wire.h"
 #include "smtp/server.h"
 
-#define TEXT_MOST   24000
+#define TEXT_MOST   9000
 #define GROUPS_MOST 200
 #define SLOTS_MOST  1100
 

@@ -13,7 +13,7 @@
 #include "smtp/server.h"
 #include "witness.h"
 
-#define TEXT_MOST   24000
+#define TEXT_MOST   9000
 #define GROUPS_MOST 64
 #define OWED_MOST   1100
 

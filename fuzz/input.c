@@ -64,7 +64,7 @@ void input_take(const uint8_t *bytes, size_t len, size_t most, struct input *inp
 		input_r->choices = take_line(&bytes, &len);
 		input_r->cuts = take_line(&bytes, &len);
 	}
-	if (most > USUAL_MOST && (input_r->cuts.len == 0 || input_r->cuts.at[0] != '~'))
+	if (most > USUAL_MOST && (input_r->cuts.len < 2 || memcmp(input_r->cuts.at, "~~", 2) != 0))
 		most = USUAL_MOST;
 	for (size_t i = 0; i < len && text.len < most; i++) {
 		if (bytes[i] == SUB && i + 1 < len) {

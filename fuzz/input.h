@@ -7,7 +7,7 @@
  *
  * In the text two octets are not themselves: SUB and an octet n repeat the octet before them n*n
  * times, ESC and an octet n repeat the line before them n times.  So a short input can say a long
- * thing, such as a reply of 64 KiB.  Beyond 4 KiB only where the cuts begin with '~': long texts
+ * thing, such as a reply of 64 KiB.  Beyond 4 KiB only where the cuts begin with "~~": long texts
  * are dear, and most of them show no more than short ones.
  */
 #ifndef FUZZ_INPUT_H

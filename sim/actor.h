@@ -15,7 +15,7 @@ struct sim_client_setup {
 	struct world *world;
 	struct wire_net *net;
 	struct ledger *ledger;
-	unsigned number; /* its rng and address derive from it */
+	unsigned number; /* its rng and its address, 10.2.x.y, derive from it */
 	const struct addr *listeners;
 	unsigned listener_count;
 	unsigned mails;   /* how many messages it wants delivered */

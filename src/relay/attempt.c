@@ -167,8 +167,7 @@ static void on_drained(void *arg)
 		return;
 	}
 	attempt_pump(session);
-	if (!PLANTED(lost_wakeup))
-		session_flow(session);
+	session_flow(session);
 }
 
 static void on_greeted(void *arg)

@@ -138,8 +138,7 @@ void attempt_pump(struct session *session)
 		smtp_client_body_end(attempt_smtp(attempt));
 	}
 	talk_client_go(attempt->loan->talk);
-	if (!PLANTED(lost_wakeup))
-		session_flow(session); /* the body may flow now */
+	session_flow(session); /* the body may flow now */
 }
 
 void attempt_body(struct session *session, struct chunk *chunk, size_t at, size_t len)

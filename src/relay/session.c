@@ -96,8 +96,11 @@ static bool body_is_stuck(const struct session *session)
 
 void session_flow(struct session *session)
 {
+	bool held = session->slowed || body_is_stuck(session);
+	if (PLANTED(lost_wakeup) && !held && session->tx.step == STEP_BODY)
+		return;
 	if (session->talk)
-		talk_server_pause(session->talk, session->slowed || body_is_stuck(session));
+		talk_server_pause(session->talk, held);
 }
 
 /* ---- limits on a session that sends no mail (hostile-input 22) ---- */

@@ -21,6 +21,16 @@ static void answer_chunks(struct session *session, bool good)
 	tx->chunks = 0;
 }
 
+/* The server that took the recipients may be lost, and then nobody else asks for another: without
+ * one a large body would be held back for ever. */
+static void want_server(struct session *session)
+{
+	struct transaction *tx = &session->tx;
+	bool goes_on = tx->step == STEP_BODY && tx->flaw == FLAW_NONE && tx->verdict.code == 0;
+	if (goes_on && tx->told > 0 && tx->pending == 0 && !transaction_ensure_attempt(session))
+		transaction_no_server(session, ERR_DOWN, "every server was tried");
+}
+
 static void complete(struct session *session);
 
 void transaction_settle(struct session *session)
@@ -41,8 +51,8 @@ void transaction_settle(struct session *session)
 		tx->early_end = false;
 		complete(session);
 	}
-	/* What was held back for the recipients' sake may go nowhere now, and is read to its end.
-	 */
+	/* What was held back for the recipients' sake goes somewhere now, or is read to its end. */
+	want_server(session);
 	session_flow(session);
 }
 
@@ -78,10 +88,7 @@ void transaction_bdat(struct session *session)
 		return;
 	tx->step = STEP_BODY;
 	tx->body_wanted = true;
-	/* The server that took the recipients may be lost, and then nobody else asks for another.
-	 */
-	if (tx->told > 0 && tx->pending == 0 && !transaction_ensure_attempt(session))
-		transaction_no_server(session, ERR_DOWN, "every server was tried");
+	want_server(session);
 }
 
 /* ---- the body ---- */

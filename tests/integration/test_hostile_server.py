@@ -490,6 +490,20 @@ def test_all_servers_are_lost_behind_the_recipients(scene, chunks):
     assert scene.has() == (0, 0)
 
 
+def test_the_server_is_given_up_for_one_recipient(weir):
+    """It took the first and is silent on the second, while a large chunk is here already: the chunk
+    has to go somewhere."""
+    with Scripted("a", say=lambda phase, line, session: STALL if "<v@" in line else None) as a, \
+            Scripted("b", say=lambda phase, line, session: STALL if "<v@" in line else None) as b:
+        weir.write([a, b], check="check none;", workers=1, pool="rcpt-timeout 1min;",
+                   listener="answer-within 1s; replay-limit 1KiB;").start()
+        with weir.client().hello() as client:
+            client.send(message("u", "v", body=LARGE).encode())
+            assert [client.reply()[0] for _ in range(3)] == [250, 250, 451]
+            assert client.reply()[0] in (250, 451)
+            assert client.say("NOOP")[0] == 250
+
+
 def test_quit_is_answered_once(scene):
     """However many refusals there were before it: 221, and no 421 behind that."""
     scene.begin({"rcpt": "550 5.1.1 Unknown"}, everyone=True)

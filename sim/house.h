@@ -22,6 +22,8 @@ struct house *house_new(const struct house_setup *setup);
 void house_free(struct house **house);
 /* As by SIGTERM: everything drains. */
 void house_stop(struct house *house);
+/* The clients have gone, and no session, transaction or lent connection is left of them. */
+bool house_is_at_rest(const struct house *house);
 bool house_is_gone(const struct house *house); /* the last process has left */
 
 /* The promises that can be looked at from outside: limits, memory, waits without cause.  `whole`:

@@ -38,6 +38,11 @@ struct house_child {
 	struct silence silence;
 };
 
+struct house_verdict {
+	enum server_state state;
+	int64_t transitions;
+};
+
 enum house_phase { HOUSE_STARTING, HOUSE_CURRENT, HOUSE_DRAINING };
 
 struct house_generation {
@@ -73,6 +78,7 @@ struct house {
 	uint64_t below_count;
 	int64_t waiting_since[BOARD_COLUMNS]; /* a place is free, and somebody waits for it */
 	int hand_drained;                     /* a column, or -1 */
+	struct house_verdict verdict[BOARD_COLUMNS]; /* as seen last */
 };
 
 #define HOUSE_EACH_GENERATION(g, house)                                                            \
@@ -86,6 +92,10 @@ void house_child_clear(struct house_child *child);
 bool house_any(const struct house_generation *generation, bool workers_only);
 void house_wake_all(struct house *house);
 void house_order(struct house_generation *generation, enum board_role role, enum board_order order);
+
+/* ---- house_truth.c ---- */
+void house_check_verdicts(struct house *house);
+void house_check_log(struct house *house);
 
 /* ---- house_mishap.c ---- */
 void house_mishaps_begin(struct house *house);

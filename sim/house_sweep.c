@@ -121,6 +121,7 @@ static void check_waits(struct house *house)
 void house_sweep(struct house *house, bool whole)
 {
 	check_limits(house);
+	house_check_verdicts(house);
 	if (!whole)
 		return;
 	check_memory(house);
@@ -159,6 +160,7 @@ static void check_gauges(struct house *house)
 void house_check_end(struct house *house)
 {
 	check_gauges(house);
+	house_check_log(house);
 }
 
 static uint64_t sum_of(const struct house *house, enum metric metric)

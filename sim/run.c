@@ -15,6 +15,7 @@
 #include "sim/house.h"
 
 #define PATIENCE     (6 * HOUR)    /* from the calm until the last client is done */
+#define REST_AFTER   (40 * MINUTE) /* from the last client's end until no session is left */
 #define CLOSED_AFTER (40 * MINUTE) /* from the order to stop until nothing is open */
 enum { SWEEP_EVERY = 1000 };
 
@@ -112,6 +113,12 @@ static void live(struct cast *cast, const struct scene *scene)
 			step(cast);
 		if (world->now > patience)
 			world_fail(world, "never-ends", "clients wait since hours");
+	}
+	int64_t rested = world->now + REST_AFTER;
+	while (!world->failed && !house_is_at_rest(cast->house)) {
+		step(cast);
+		if (world->now > rested)
+			world_fail(world, "never-ends", "a session without a client");
 	}
 	house_stop(cast->house);
 	int64_t closed = world->now + CLOSED_AFTER;

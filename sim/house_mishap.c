@@ -35,6 +35,16 @@ static void kill_soon(struct house *house)
 		child->kill_in = (unsigned)rng_skewed(&house->rng, 1, 400);
 }
 
+/* Who was to die soon and has not yet, lives on. */
+static void let_live(struct house *house)
+{
+	HOUSE_EACH_GENERATION(generation, house)
+	{
+		for (unsigned i = 0; i < generation->children; i++)
+			generation->child[i].kill_in = 0;
+	}
+}
+
 static void stop_one(struct house *house)
 {
 	struct house_child *child = pick_child(house, ROW_FREE);
@@ -119,14 +129,16 @@ static void mishap(void *arg)
 	struct world *world = house->world;
 	struct rng *rng = &house->rng;
 	if (world_is_calm(world)) {
+		let_live(house);
 		undrain(house);
 		all_names_right(house);
 		disk(house, "/log", false);
 		disk(house, "/state", false);
 		return;
 	}
-	world_set(world, &house->mishap, world->now + rng_skewed(rng, 200 * MSEC, 30 * SECOND),
-		mishap, house);
+	int64_t next = world->now + rng_skewed(rng, 200 * MSEC, 30 * SECOND);
+	int64_t calm = WORLD_EPOCH + world->scene->calm_after;
+	world_set(world, &house->mishap, next < calm ? next : calm, mishap, house);
 	if (world_fault(world, rng, FAULT_kill_worker))
 		kill_one(house, ROW_WORKER);
 	if (world_fault(world, rng, FAULT_kill_control))

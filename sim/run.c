@@ -89,8 +89,10 @@ static void describe(struct cast *cast, struct run_result *result)
 {
 	struct buf text = {0};
 	for (unsigned i = 0; i < SCENE_CLIENTS && text.len < sizeof(result->state); i++) {
-		if (cast->client[i] && !sim_client_done(cast->client[i]))
-			sim_client_describe(cast->client[i], &text);
+		if (!cast->client[i] || sim_client_done(cast->client[i]))
+			continue;
+		sim_client_describe(cast->client[i], &text);
+		buf_add_text(&text, "\n");
 	}
 	snprintf(result->state, sizeof(result->state), "%s", buf_string(&text));
 	buf_clear(&text);

@@ -198,8 +198,9 @@ static void add_pool(const struct scene *scene, struct rng *rng, const char *nam
 		policies[rng_below(rng, 5)]);
 	buf_addf(into, "    max-connections %u;\n    queue %ds;\n", scene->max_connections,
 		(int)rng_between(rng, 2, 30));
-	buf_addf(into, "    messages-per-connection %d;\n    idle-timeout %ds;\n",
-		(int)rng_skewed(rng, 1, 200), (int)rng_skewed(rng, 1, 60));
+	/* One draw a statement: compilers differ in the order of arguments. */
+	buf_addf(into, "    messages-per-connection %d;\n", (int)rng_skewed(rng, 1, 200));
+	buf_addf(into, "    idle-timeout %ds;\n", (int)rng_skewed(rng, 1, 60));
 	buf_addf(into, "    check %s;\n",
 		scene->checks ? scripts[rng_below(rng, sizeof(scripts) / sizeof(*scripts))]
 			      : "none");
@@ -211,9 +212,10 @@ static void add_pool(const struct scene *scene, struct rng *rng, const char *nam
 		addr_text_port(&addr, text);
 		if (scene->named_servers)
 			snprintf(text, sizeof(text), "%s:25", host_names[i]);
+		int weight = rng_one_in(rng, 2) ? 1 : (int)rng_between(rng, 1, 9);
+		int tier = rng_one_in(rng, 4) ? 2 : 1;
 		buf_addf(into, "    server %s %s weight=%d tier=%d;\n", server_names[i], text,
-			rng_one_in(rng, 2) ? 1 : (int)rng_between(rng, 1, 9),
-			rng_one_in(rng, 4) ? 2 : 1);
+			weight, tier);
 	}
 	buf_addf(into, "}\n");
 }

@@ -60,8 +60,8 @@ static void judge_message(struct conn *conn)
 		conn->say.take = kept;
 		conn_later(conn, rng_between(&conn->rng, 0, 20 * MSEC), lose);
 	} else if (conn_fault(conn, FAULT_server_end_late)) {
-		conn_accept(conn, rng_skewed(&conn->rng, SECOND, 20 * MINUTE),
-			rng_one_in(&conn->rng, 2));
+		int64_t later = rng_skewed(&conn->rng, SECOND, 20 * MINUTE);
+		conn_accept(conn, later, rng_one_in(&conn->rng, 2));
 	} else {
 		conn_accept(conn, 0, false);
 	}

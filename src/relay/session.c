@@ -395,6 +395,8 @@ void session_cut(struct session *session)
 {
 	if (transaction_ended(session))
 		attempt_leave_unheard(session);
+	else if (session->tx.doubtful)
+		transaction_finish(session, SMTP_OWN_AMBIGUOUS, session->tx.reason);
 	transaction_abandon(session, "given up");
 	if (session->talk && !session_gone(session)) {
 		smtp_server_say(talk_server_smtp(session->talk), SMTP_OWN_DRAINING, NULL);

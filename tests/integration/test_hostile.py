@@ -305,3 +305,24 @@ def test_what_a_stop_cuts_off(weir):
             client.close()
         assert sorted(line["outcome"] for line in weir.lines("transaction")) \
             == ["abandoned", "abandoned", "ambiguous"]
+
+
+def test_what_a_stop_cuts_off_while_a_former_server_may_have_it(weir):
+    """A 421 alone would be a definite no."""
+    plan = {}
+
+    def say(phase, *_):
+        if phase == "end":
+            plan["rcpt"] = STALL
+            return ["keep", DROP]
+        return plan.get(phase)
+    with Scripted("a", say=say) as a, Scripted("b", say=say) as b:
+        weir.write([a, b], workers=1, check="check none;", drain="1s", listener="resend-ambiguous yes;").start()
+        with weir.client(20).hello().envelope("a@client.example", "u@dest.example") as client:
+            client.send(bdat().encode())
+            wait_for(lambda: any(line["reason"] == "ended_no_reply" for line in weir.lines("attempt")), why="lost")
+            weir.stop()
+            assert client.reply() == (451, "4.4.2 The server was lost before it confirmed the message")
+            assert client.reply()[0] == 421
+        assert len(a.accepted) + len(b.accepted) == 1
+        assert [line["outcome"] for line in weir.lines("transaction")] == ["ambiguous"]

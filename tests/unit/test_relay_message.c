@@ -450,6 +450,30 @@ static void parameters_travel_to_the_server(void **state)
 	house_close(&house);
 }
 
+/* What the client was offered and no server has any more is a matter of time, not of the message.
+ */
+static void what_was_offered_and_is_gone(void **state)
+{
+	struct house house;
+	struct client client;
+
+	(void)state;
+	house_open(&house, ONE LISTENER);
+	house.server[0].ehlo = RICH_EHLO;
+	client_open(&house, &client);
+	envelope(&client);
+	asks(&client, "EHLO client.test", "250-mw.test");
+	server_hang_up(&house.server[0]);
+	house.server[0].ehlo = PLAIN_EHLO;
+	asks(&client, SENDER " BODY=8BITMIME", "250 2.1.0");
+	asks(&client, RECIPIENT, "451 4.4.1 No server available");
+	asks(&client, "RSET", "250");
+	asks(&client, SENDER " SMTPUTF8", "250 2.1.0");
+	asks(&client, RECIPIENT, "451 4.4.1 No server available");
+	quits(&client);
+	house_close(&house);
+}
+
 /* What a server has less than we is what is offered; what it has more, or doesn't say, is not. */
 static void the_smaller_size_is_offered(void **state)
 {
@@ -639,6 +663,7 @@ int main(void)
 		cmocka_unit_test(long_lines_pass_where_they_may),
 		cmocka_unit_test(what_is_not_offered_is_refused_at_once),
 		cmocka_unit_test(parameters_travel_to_the_server),
+		cmocka_unit_test(what_was_offered_and_is_gone),
 		cmocka_unit_test(the_smaller_size_is_offered),
 		cmocka_unit_test(no_server_has_what_is_needed),
 		cmocka_unit_test(recipients_are_limited),

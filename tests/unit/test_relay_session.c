@@ -261,7 +261,7 @@ static void a_silent_client_is_told(void **state)
 
 	(void)state;
 	house_open(&house,
-		ONE "listener in { command-timeout 1s; send-to p; relay-from 127.0.0.0/8; }");
+		ONE "listener in { command-timeout 3s; send-to p; relay-from 127.0.0.0/8; }");
 	client_open(&house, &client);
 	envelope(&client);
 	hears(&client, "421 4.4.2 Time-out waiting for a command");

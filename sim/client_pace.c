@@ -185,11 +185,12 @@ static void on_reader(void *arg)
 		on_heard(client);
 }
 
-/* A process that dies says nothing; one may do so in the calm still, at a point chosen before. */
+/* A process that dies says nothing; its end may be heard late, in the calm. */
 static bool may_die(const struct sim_client *client)
 {
-	const unsigned *rate = client->world->scene->rate;
-	return !client->manner.quiet ||
+	const struct scene *scene = client->world->scene;
+	const unsigned *rate = scene->rate;
+	return !client->manner.quiet || scene->below != BELOW_NOTHING ||
 	       rate[FAULT_kill_worker] + rate[FAULT_kill_control] + rate[FAULT_kill_at_point] > 0;
 }
 

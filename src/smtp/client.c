@@ -103,7 +103,8 @@ void smtp_client_send(
 	/* From DATA on the server may take any octet for the message. */
 	assert(client->form != FORM_ASKED && client->form != FORM_OPEN &&
 		client->form != FORM_SPENT);
-	if (phase == PHASE_MAIL)
+	/* RSET may stand before a MAIL that waits for its reply. */
+	if (phase == PHASE_MAIL || phase == PHASE_RSET)
 		forget_body(client);
 	smtp_client_put(client, line.at, line.len);
 	smtp_client_put(client, "\r\n", 2);

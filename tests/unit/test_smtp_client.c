@@ -488,9 +488,12 @@ static void test_fate_by_data(void **state)
 		fate_is(&line, cases[i].open, cases[i].ended);
 		answers(&line, "250 Ok\r\n", PHASE_END, 4);
 		assert_int_equal(smtp_client_fate(line.client), FATE_ENDED);
-		/* The next message has a fate of its own. */
+		/* The next message has a fate of its own, from the RSET before it on. */
 		buf_reset(&line.wire);
-		envelope(&line);
+		if (i % 2)
+			smtp_client_send(line.client, PHASE_RSET, SPAN("RSET"), 0);
+		else
+			envelope(&line);
 		assert_int_equal(smtp_client_fate(line.client), FATE_UNSENT);
 		line_close(&line);
 	}

@@ -75,7 +75,9 @@ static void check_memory(struct house *house)
 
 static bool is_free(const struct house *house, int column)
 {
-	return board_verdict(house->board, column).state == SERVER_UP &&
+	struct addr addr[BOARD_ADDRESSES];
+	return board_addresses_of(house->board, column, addr) > 0 &&
+	       board_verdict(house->board, column).state == SERVER_UP &&
 	       !board_out_by_hand(house->board, column) &&
 	       board_learned_limit(house->board, column, house->world->now, SECOND) == 0 &&
 	       board_places(house->board, column, PLACE_OPEN) <

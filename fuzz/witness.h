@@ -19,41 +19,38 @@
 
 /* One reply that the client is owed. */
 struct owed {
-  unsigned slot;
-  unsigned transaction;
-  int code; /* 0: not given yet */
-  enum smtp_verb verb;
-  bool is_end, is_chunk, is_last, is_void, is_ours;
+	unsigned slot;
+	unsigned transaction;
+	int code; /* 0: not given yet */
+	enum smtp_verb verb;
+	bool is_end, is_chunk, is_last, is_void, is_ours;
 };
 
 struct witness {
-  const char *text; /* all that the client sends */
-  struct naive_rules rules;
-  struct owed *owed;
-  unsigned count, room, transaction;
-  /* the transaction, as far as it is known */
-  bool greeted, open, failed, chunks;
-  unsigned recipients;
-  unsigned alive; /* of these, not refused so far */
-  /* what is being read */
-  size_t mark; /* behind the last event */
-  size_t body_at;
-  struct buf body,
-      raw; /* what was passed on; all octets of the message's chunks */
-  uint64_t chunk;
-  enum { READ_LINES, READ_DATA, READ_CHUNK } reading;
-  bool flawed;
-  /* the end */
-  int last_word;
-  unsigned heard_before; /* replies in front of it */
+	const char *text; /* all that the client sends */
+	struct naive_rules rules;
+	struct owed *owed;
+	unsigned count, room, transaction;
+	/* the transaction, as far as it is known */
+	bool greeted, open, failed, chunks;
+	unsigned recipients;
+	unsigned alive; /* of these, not refused so far */
+	/* what is being read */
+	size_t mark; /* behind the last event */
+	size_t body_at;
+	struct buf body, raw; /* what was passed on; all octets of the message's chunks */
+	uint64_t chunk;
+	enum { READ_LINES, READ_DATA, READ_CHUNK } reading;
+	bool flawed;
+	/* the end */
+	int last_word;
+	unsigned heard_before; /* replies in front of it */
 };
 
-void witness_begin(struct witness *witness, const char *text,
-                   const struct naive_rules *rules);
+void witness_begin(struct witness *witness, const char *text, const struct naive_rules *rules);
 void witness_end(struct witness *witness);
 /* `at`: how many octets were eaten when it came. */
-void witness_event(struct witness *witness,
-                   const struct smtp_server_event *event, size_t at);
+void witness_event(struct witness *witness, const struct smtp_server_event *event, size_t at);
 void witness_answer(struct witness *witness, unsigned slot, int code);
 /* The server said it on its own, and dropped what it owed. */
 void witness_last_word(struct witness *witness, int code);

@@ -769,7 +769,7 @@ static void test_reply_before_broken_write(void **state)
 	greet(&owner);
 	data_ended(&owner);
 	raw_say(&owner.server, "452 4.3.1 no space\r\n");
-	send_line(&owner, PHASE_RSET, "RSET", 4);
+	send_line(&owner, PHASE_EHLO, "EHLO us", 4);
 	raw_reset(&owner.server);
 	talk_client_go(owner.talk);
 	UNTIL(&owner, owner.over);

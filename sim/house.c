@@ -342,7 +342,6 @@ struct house *house_new(const struct house_setup *setup)
 	world_rng(house->world, &house->rng, "house", 0);
 	house->row = board_row_take(house->board, ROW_MASTER, 0, 0);
 	board_beat(house->board, house->row, house->world->now);
-	house->hand_drained = -1;
 	house->box = (struct sim_box){
 		.world = setup->world,
 		.net = setup->net,

@@ -77,7 +77,6 @@ struct house {
 	bool below_done;
 	uint64_t below_count;
 	int64_t waiting_since[BOARD_COLUMNS]; /* a place is free, and somebody waits for it */
-	int hand_drained;                     /* a column, or -1 */
 	struct house_verdict verdict[BOARD_COLUMNS]; /* as seen last */
 };
 

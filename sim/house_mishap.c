@@ -70,21 +70,22 @@ static int any_server(struct house *house)
 
 static void undrain(struct house *house)
 {
-	if (house->hand_drained >= 0)
-		board_set_by_hand(house->board, house->hand_drained, (struct by_hand){0});
-	house->hand_drained = -1;
+	for (int column = 0; column < board_columns(house->board); column++) {
+		if (board_column_kind(house->board, column) == BOARD_SERVER)
+			board_set_by_hand(house->board, column, (struct by_hand){0});
+	}
 	house_wake_all(house);
 }
 
 static void by_hand(struct house *house)
 {
 	undrain(house);
-	house->hand_drained = any_server(house);
-	if (house->hand_drained < 0)
+	int column = any_server(house);
+	if (column < 0)
 		return;
-	board_set_by_hand(house->board, house->hand_drained, (struct by_hand){.drained = true});
+	board_set_by_hand(house->board, column, (struct by_hand){.drained = true});
 	trace_note(house->world->trace, house->world->now, "mailweir", "%s is drained by hand",
-		board_column_name(house->board, house->hand_drained));
+		board_column_name(house->board, column));
 	house_wake_all(house);
 }
 

@@ -187,8 +187,30 @@ static void add_listener(const struct scene *scene, struct rng *rng, struct buf 
 	buf_addf(into, "    max-recipients %d;\n}\n", rng_one_in(rng, 3) ? 90 : 1000);
 }
 
-static void add_pool(const struct scene *scene, struct rng *rng, const char *name, unsigned first,
-	unsigned count, struct buf *into)
+/* A reload may take servers away, and the next one bring them back; one always stays. */
+static void add_servers(const struct scene *scene, struct rng *rng, unsigned edition,
+	unsigned first, unsigned count, struct buf *into)
+{
+	unsigned keep = first + (unsigned)rng_below(rng, count);
+	for (unsigned i = first; i < first + count; i++) {
+		struct addr addr;
+		char text[ADDR_TEXT];
+		bool left_out = edition > 0 && i != keep && rng_one_in(rng, 5);
+		if (left_out)
+			continue;
+		scene_server(i, &addr);
+		addr_text_port(&addr, text);
+		if (scene->named_servers)
+			snprintf(text, sizeof(text), "%s:25", host_names[i]);
+		int weight = rng_one_in(rng, 2) ? 1 : (int)rng_between(rng, 1, 9);
+		int tier = rng_one_in(rng, 4) ? 2 : 1;
+		buf_addf(into, "    server %s %s weight=%d tier=%d;\n", server_names[i], text,
+			weight, tier);
+	}
+}
+
+static void add_pool(const struct scene *scene, struct rng *rng, unsigned edition, const char *name,
+	unsigned first, unsigned count, struct buf *into)
 {
 	static const char *const policies[] = {
 		"least-transactions", "round-robin", "latency", "hash recipient", "random"};
@@ -205,18 +227,7 @@ static void add_pool(const struct scene *scene, struct rng *rng, const char *nam
 		scene->checks ? scripts[rng_below(rng, sizeof(scripts) / sizeof(*scripts))]
 			      : "none");
 	buf_addf(into, "    outliers enforce=%s;\n", rng_one_in(rng, 4) ? "no" : "yes");
-	for (unsigned i = first; i < first + count; i++) {
-		struct addr addr;
-		char text[ADDR_TEXT];
-		scene_server(i, &addr);
-		addr_text_port(&addr, text);
-		if (scene->named_servers)
-			snprintf(text, sizeof(text), "%s:25", host_names[i]);
-		int weight = rng_one_in(rng, 2) ? 1 : (int)rng_between(rng, 1, 9);
-		int tier = rng_one_in(rng, 4) ? 2 : 1;
-		buf_addf(into, "    server %s %s weight=%d tier=%d;\n", server_names[i], text,
-			weight, tier);
-	}
+	add_servers(scene, rng, edition, first, count, into);
 	buf_addf(into, "}\n");
 }
 
@@ -230,7 +241,8 @@ void scene_config(const struct scene *scene, unsigned edition, struct buf *into)
 	if (rng_one_in(&rng, 2))
 		buf_addf(into, "state /state;\n");
 	add_listener(scene, &rng, into);
-	add_pool(scene, &rng, "main", 0, scene->servers - scene->spare, into);
+	add_pool(scene, &rng, edition, "main", 0, scene->servers - scene->spare, into);
 	if (scene->spare)
-		add_pool(scene, &rng, "spare", scene->servers - scene->spare, scene->spare, into);
+		add_pool(scene, &rng, edition, "spare", scene->servers - scene->spare, scene->spare,
+			into);
 }

@@ -33,8 +33,8 @@ struct scene {
 
 /* A scene of about so many messages. */
 void scene_draw(struct scene *scene_r, uint64_t seed, unsigned mails);
-/* The config of its `edition`-th generation (0: the first): reloads change workers, weights,
- * policies and time-outs. */
+/* The config of its `edition`-th generation (0: the first): reloads change workers, servers,
+ * weights, policies and time-outs. */
 void scene_config(const struct scene *scene, unsigned edition, struct buf *into);
 
 void scene_listener(unsigned index, struct addr *addr_r);

@@ -75,8 +75,11 @@ static void say_mail(struct sim_client *client)
 		octets = (uint64_t)client->set.max_size + 1 + rng_below(&client->rng, 1u << 30);
 	} else if (client->manner.lies_size) {
 		octets = 1 + rng_below(&client->rng, octets * 2 + 1);
-		if (client->size > 0 && octets > client->size)
-			octets = client->size;
+		uint64_t most = (uint64_t)client->set.max_size;
+		if (client->size > 0 && client->size < most)
+			most = client->size;
+		if (octets > most)
+			octets = most;
 	}
 	if ((client->has_size && deal->trick != TRICK_OVER_SIZE && rng_one_in(&client->rng, 2)) ||
 		deal->trick == TRICK_OVER_DECLARED || client->manner.lies_size)

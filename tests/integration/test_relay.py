@@ -395,6 +395,18 @@ def test_resend_ambiguous(house, farm, kept):
     assert line["outcome"] == "accepted"
 
 
+@pytest.mark.parametrize("second", ("550 5.1.1 No such user", "421 4.3.2 Going down", "451 4.3.0 Disk trouble"))
+def test_a_message_that_a_former_server_may_have_is_never_refused(house, farm, second):
+    house.begin({(f"{farm}1", "end"): ["keep", DROP], (f"{farm}2", "end"): second})
+    with house.client(f"again-{farm}") as client:
+        name = named(client)
+        client.envelope("a@client.example", "u@dest.example")
+        client.send(chunk(BODY))
+        assert "{} {}".format(*client.reply()) == AMBIGUOUS
+    assert house.accepted() == [f"{farm}1"]
+    assert house.line(name)["outcome"] == "ambiguous"
+
+
 # ---- what servers offer ----
 
 NEEDY = {"dsn": ("MAIL FROM:<a@client.example> RET=HDRS ENVID=e1\r\n", "RCPT TO:<u@dest.example> NOTIFY=NEVER\r\n"),

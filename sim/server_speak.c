@@ -212,7 +212,8 @@ static void dress_lines(struct conn *conn)
 {
 	struct buf *text = &conn->say.text, lines = {0};
 	struct span old = buf_span(text), first;
-	bool extensions = conn->say.asked == TO_EHLO && conn->say.code == 250;
+	/* HELO's answer has one line, and nothing stands behind it. */
+	bool extensions = conn->say.asked == TO_EHLO && conn->say.code == 250 && old.at[3] == '-';
 	int64_t count = rng_skewed(&conn->rng, 2, 100);
 
 	first = (struct span){.at = old.at, .len = span_find(old, '\n') + 1};

@@ -37,8 +37,8 @@ struct world {
 	uint64_t faults[FAULTS];
 	struct trace *trace; /* NULL: nothing is recorded */
 	bool failed;
-	char check[40];  /* which invariant: "doubled", "not-committed" */
-	char words[400]; /* what was seen */
+	char check[40];          /* which invariant: "doubled", "not-committed" */
+	char words[400];         /* what was seen */
 	struct sim_heap *memory; /* in which the world itself lives, whoever acts in it */
 	struct world_timer **heap;
 	size_t timers, room;

@@ -199,8 +199,10 @@ static bool is_early_input(const struct reply *reply)
 static bool legal(const struct sim_client *client, const struct ask *ask, unsigned code)
 {
 	bool refusal = code >= 400;
+	/* A body whose recipients were all refused is refused for that. */
+	bool for_nobody = ask->kind == ASK_END && ask->job && ask->job->yes == 0;
 	if (ask->want != 0)
-		return code == ask->want;
+		return code == ask->want || (for_nobody && refusal);
 	switch (ask->kind) {
 	case ASK_BANNER:
 		return code == 220;

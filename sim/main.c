@@ -59,7 +59,7 @@ static void change(struct scene *scene, const void *arg)
 	if (wishes->servers && wishes->servers < scene->servers - scene->spare)
 		scene->servers = wishes->servers + scene->spare;
 	if (wishes->only)
-		report_keep_only(scene, wishes->only);
+		(void)report_keep_only(scene, wishes->only);
 }
 
 static uint64_t fresh_seed(void)
@@ -116,39 +116,48 @@ static const struct option options[] = {
 	{0},
 };
 
+static bool number(const char *text, int base, uint64_t most, uint64_t *value_r)
+{
+	char *end;
+	*value_r = strtoull(text, &end, base);
+	return *text && *text != '-' && *end == '\0' && *value_r <= most;
+}
+
+static bool small(const char *text, unsigned least, unsigned most, unsigned *value_r)
+{
+	uint64_t value;
+	if (!number(text, 10, most, &value) || value < least)
+		return false;
+	*value_r = (unsigned)value;
+	return true;
+}
+
 /* False: not an option of ours. */
 static bool take(struct wishes *wishes, int option, const char *value)
 {
 	switch (option) {
 	case OPT_MESSAGES:
-		wishes->campaign.messages = strtoull(value, NULL, 10);
-		return true;
+		return number(value, 10, UINT64_MAX, &wishes->campaign.messages);
 	case OPT_SEED:
-		wishes->campaign.seed = strtoull(value, NULL, 10);
-		return wishes->seed_given = true;
+		wishes->seed_given = true;
+		return number(value, 10, UINT64_MAX, &wishes->campaign.seed);
 	case OPT_WORLD:
-		wishes->campaign.world_messages = (unsigned)strtoul(value, NULL, 10);
-		return wishes->campaign.world_messages > 0;
+		return small(value, 1, 1000000, &wishes->campaign.world_messages);
 	case OPT_JOBS:
-		wishes->campaign.jobs = (unsigned)strtoul(value, NULL, 10);
-		return wishes->campaign.jobs > 0 && wishes->campaign.jobs <= 16;
+		return small(value, 1, 16, &wishes->campaign.jobs);
 	case OPT_TRACE:
 		return wishes->trace = true;
 	case OPT_ONLY:
 		wishes->only = value;
-		return true;
+		return report_keep_only(&(struct scene){0}, value);
 	case OPT_ABSENT:
-		wishes->absent = strtoull(value, NULL, 16);
-		return true;
+		return number(value, 16, UINT64_MAX, &wishes->absent);
 	case OPT_MAILS:
-		wishes->mails = (unsigned)strtoul(value, NULL, 10);
-		return true;
+		return small(value, 1, 1000000, &wishes->mails);
 	case OPT_WORKERS:
-		wishes->workers = (unsigned)strtoul(value, NULL, 10);
-		return wishes->workers <= 4;
+		return small(value, 1, 4, &wishes->workers);
 	case OPT_SERVERS:
-		wishes->servers = (unsigned)strtoul(value, NULL, 10);
-		return true;
+		return small(value, 1, SCENE_SERVERS, &wishes->servers);
 	case OPT_NO_SHRINK:
 		return wishes->no_shrink = true;
 	case OPT_PLANT:
@@ -159,8 +168,7 @@ static bool take(struct wishes *wishes, int option, const char *value)
 	case OPT_BELOW:
 		return wishes->below = true;
 	case OPT_STRIDE:
-		wishes->stride = (unsigned)strtoul(value, NULL, 10);
-		return wishes->stride > 0;
+		return small(value, 1, 1000000, &wishes->stride);
 	default:
 		return false;
 	}

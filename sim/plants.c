@@ -10,7 +10,7 @@
 
 #include "base/testing.h"
 
-enum { MESSAGES_MAX = 60000 };
+enum { MESSAGES_MAX = 50000 }; /* of the fixed seeds that CI runs without a plant */
 
 static const struct {
 	const char *name, *text;

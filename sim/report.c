@@ -90,20 +90,25 @@ void report_failure(const struct campaign *campaign, uint64_t seed, const struct
 		show_conversation(&scene);
 }
 
-void report_keep_only(struct scene *scene, const char *names)
+bool report_keep_only(struct scene *scene, const char *names)
 {
 	bool keep[FAULTS] = {0};
 	struct span rest = span_of(names);
-	while (rest.len > 0) {
+	while (rest.len > 0 && !span_is(rest, "none")) {
+		char name[64];
 		size_t end = span_find(rest, ',');
-		for (int i = 0; i < FAULTS; i++) {
-			if (span_is((struct span){rest.at, end}, fault_name((enum sim_fault)i)))
-				keep[i] = true;
+		snprintf(name, sizeof(name), "%.*s", (int)end, rest.at);
+		enum sim_fault fault = fault_by_name(name);
+		if (fault == FAULTS) {
+			fprintf(stderr, "no such kind of fault: %s; --faults lists them\n", name);
+			return false;
 		}
+		keep[fault] = true;
 		rest = span_from(rest, end < rest.len ? end + 1 : end);
 	}
 	for (int i = 0; i < FAULTS; i++) {
 		if (!keep[i])
 			scene->rate[i] = 0;
 	}
+	return true;
 }

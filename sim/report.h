@@ -11,7 +11,8 @@ void report_sums(const struct run_result *sums, uint64_t worlds);
  * repeats it. */
 void report_failure(const struct campaign *campaign, uint64_t seed, const struct run_result *result,
 	bool shrink);
-/* Turn off all kinds of faults but those named, with commas between ("none": all off). */
-void report_keep_only(struct scene *scene, const char *names);
+/* Turn off all kinds of faults but those named, with commas between ("none": all off).  False, and
+ * words on standard error: no such kind. */
+bool report_keep_only(struct scene *scene, const char *names);
 
 #endif

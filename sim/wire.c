@@ -264,10 +264,10 @@ void wire_close(struct wire_end **endp, bool reset)
 		trace_note(world->trace, world->now, end->who, "%s", reset ? "resets" : "closes");
 	bool unread = wire_octets_len(&end->inbox) > 0;
 	end_let_go(end);
+	if (!shaken) /* whatever has become of the handshake, nobody waits for its end */
+		world_unset(world, &pair->shake);
 	/* The network takes what comes after, or a reset has said all there is to say. */
 	if (!is_dead(end) && !pair->severed && pair->phase != WIRE_FAILED) {
-		if (!shaken)
-			world_unset(world, &pair->shake);
 		if (shaken && !reset && !unread)
 			wire_finish(end);
 		else if (pair->phase != WIRE_SYN)

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 #include "sim/trace.h"
+#include <assert.h>
+
 #include "sim/wire_inside.h"
 
 static void syn_arrives(void *arg);
@@ -71,6 +73,7 @@ static void connect_succeeds(void *arg)
 {
 	struct wire_pair *pair = arg;
 	struct wire_end *end = &pair->end[0];
+	assert(end->hold != WIRE_FREE);
 	pair->phase = WIRE_OPEN;
 	pair->busy++;
 	wire_lane_pump(&end->lane);

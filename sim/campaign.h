@@ -12,6 +12,7 @@ struct campaign {
 	unsigned world_messages; /* in a world */
 	unsigned jobs;           /* processes at a time */
 	bool progress;           /* say how far it is, on a terminal */
+	const char *plant;       /* planted; only for the command that repeats; NULL: none */
 	/* What is changed in every scene; NULL: nothing. */
 	void (*change)(struct scene *scene, const void *arg);
 	const void *arg;

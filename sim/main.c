@@ -25,7 +25,7 @@
 struct wishes {
 	struct campaign campaign;
 	bool seed_given, plants, below, trace, no_shrink;
-	const char *plant;
+	bool no_checks, no_names;
 	const char *only; /* kinds of faults, by comma; NULL: as drawn */
 	uint64_t absent;
 	unsigned mails, workers, servers, stride;
@@ -41,7 +41,9 @@ static const char usage[] =
 	"  --only A,B     only these kinds of faults; 'none': none\n"
 	"  --absent HEX   clients that stay away, as bits\n"
 	"  --mails N --workers N --servers N\n"
-	"                 smaller than drawn; a failure prints the options that repeat it\n"
+	"  --no-checks --no-names\n"
+	"                 smaller than drawn, without checks, servers by address; a failure prints "
+	"the options that repeat it\n"
 	"  --no-shrink    don't look for a smaller world that fails alike\n"
 	"  --plant NAME   with this defect planted\n"
 	"  --plants       plant each defect in turn; all must be caught\n"
@@ -58,6 +60,10 @@ static void change(struct scene *scene, const void *arg)
 		scene->workers = wishes->workers;
 	if (wishes->servers && wishes->servers < scene->servers - scene->spare)
 		scene->servers = wishes->servers + scene->spare;
+	if (wishes->no_checks)
+		scene->checks = false;
+	if (wishes->no_names)
+		scene->named_servers = false;
 	if (wishes->only)
 		(void)report_keep_only(scene, wishes->only);
 }
@@ -88,6 +94,8 @@ enum option_key {
 	OPT_MAILS,
 	OPT_WORKERS,
 	OPT_SERVERS,
+	OPT_NO_CHECKS,
+	OPT_NO_NAMES,
 	OPT_NO_SHRINK,
 	OPT_PLANT,
 	OPT_PLANTS,
@@ -107,6 +115,8 @@ static const struct option options[] = {
 	{"mails", required_argument, NULL, OPT_MAILS},
 	{"workers", required_argument, NULL, OPT_WORKERS},
 	{"servers", required_argument, NULL, OPT_SERVERS},
+	{"no-checks", no_argument, NULL, OPT_NO_CHECKS},
+	{"no-names", no_argument, NULL, OPT_NO_NAMES},
 	{"no-shrink", no_argument, NULL, OPT_NO_SHRINK},
 	{"plant", required_argument, NULL, OPT_PLANT},
 	{"plants", no_argument, NULL, OPT_PLANTS},
@@ -158,10 +168,14 @@ static bool take(struct wishes *wishes, int option, const char *value)
 		return small(value, 1, 4, &wishes->workers);
 	case OPT_SERVERS:
 		return small(value, 1, SCENE_SERVERS, &wishes->servers);
+	case OPT_NO_CHECKS:
+		return wishes->no_checks = true;
+	case OPT_NO_NAMES:
+		return wishes->no_names = true;
 	case OPT_NO_SHRINK:
 		return wishes->no_shrink = true;
 	case OPT_PLANT:
-		wishes->plant = value;
+		wishes->campaign.plant = value;
 		return true;
 	case OPT_PLANTS:
 		return wishes->plants = true;
@@ -182,7 +196,7 @@ static int one_world(const struct wishes *wishes)
 	campaign_scene(&wishes->campaign, wishes->campaign.seed, &scene);
 	if (trace) {
 		run_world(&scene, trace, &result);
-		trace_print(trace, stdout, UINT32_MAX);
+		trace_print(trace, stdout);
 		trace_free(&trace);
 	} else {
 		run_world_apart(&scene, &result);
@@ -232,7 +246,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!wishes.seed_given)
 		wishes.campaign.seed = wishes.plants || wishes.below ? 1 : fresh_seed();
-	if (wishes.plant && !plants_set(wishes.plant))
+	if (wishes.campaign.plant && !plants_set(wishes.campaign.plant))
 		return EX_USAGE;
 	if (wishes.plants)
 		return plants_run(&wishes.campaign);

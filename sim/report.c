@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHRINK_RUNS = 250, TRACE_LINES = 250 };
+enum { SHRINK_RUNS = 250 };
 
 void report_sums(const struct run_result *sums, uint64_t worlds)
 {
@@ -52,15 +52,38 @@ static void print_names(const struct scene *scene)
 		printf("none");
 }
 
+/* What of the scene is not as its seed has it. */
 static void print_command(const struct campaign *campaign, const struct scene *scene)
 {
-	printf("  ./dev sim --seed %" PRIu64 " --world %u --absent %" PRIx64
-	       " --mails %u --workers %u "
-	       "--servers %u --only ",
-		scene->seed, campaign->world_messages, scene->absent, scene->mails, scene->workers,
-		scene->servers - scene->spare);
-	print_names(scene);
+	struct scene drawn;
+	scene_draw(&drawn, scene->seed, campaign->world_messages);
+	printf("  ./dev sim --seed %" PRIu64 " --world %u", scene->seed, campaign->world_messages);
+	if (campaign->plant)
+		printf(" --plant %s", campaign->plant);
+	if (scene->absent != drawn.absent)
+		printf(" --absent %" PRIx64, scene->absent);
+	if (scene->mails != drawn.mails)
+		printf(" --mails %u", scene->mails);
+	if (scene->workers != drawn.workers)
+		printf(" --workers %u", scene->workers);
+	if (scene->servers != drawn.servers)
+		printf(" --servers %u", scene->servers - scene->spare);
+	if (scene->checks != drawn.checks)
+		printf(" --no-checks");
+	if (scene->named_servers != drawn.named_servers)
+		printf(" --no-names");
+	if (memcmp(scene->rate, drawn.rate, sizeof(drawn.rate)) != 0) {
+		printf(" --only ");
+		print_names(scene);
+	}
 	printf("\n");
+}
+
+/* Cut short, it may end within a line. */
+static void print_state(const struct run_result *result)
+{
+	size_t len = strlen(result->state);
+	printf("%s%s", result->state, len > 0 && result->state[len - 1] != '\n' ? " ...\n" : "");
 }
 
 static void show_conversation(const struct scene *scene)
@@ -68,8 +91,9 @@ static void show_conversation(const struct scene *scene)
 	struct run_result result;
 	struct trace *trace = trace_new();
 	run_world(scene, trace, &result);
-	trace_print(trace, stdout, TRACE_LINES);
-	printf("%s: %s\n%s", result.check, result.words, result.state);
+	trace_tell(trace, stdout, result.words);
+	printf("%s: %s\n", result.check, result.words);
+	print_state(&result);
 	trace_free(&trace);
 }
 
@@ -77,12 +101,14 @@ void report_failure(const struct campaign *campaign, uint64_t seed, const struct
 	bool shrink)
 {
 	struct scene scene;
-	printf("FAILED in the world of seed %" PRIu64 ": %s: %s\n%s", seed, result->check,
-		result->words, result->state);
-	printf("again:  ./dev sim --seed %" PRIu64 " --world %u\n", seed, campaign->world_messages);
+	campaign_scene(campaign, seed, &scene);
+	printf("FAILED in the world of seed %" PRIu64 ": %s: %s\n", seed, result->check,
+		result->words);
+	print_state(result);
+	printf("again:\n");
+	print_command(campaign, &scene);
 	if (!shrink)
 		return;
-	campaign_scene(campaign, seed, &scene);
 	run_shrink(&scene, result->check, SHRINK_RUNS);
 	printf("the smallest world found that fails alike:\n");
 	print_command(campaign, &scene);

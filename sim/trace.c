@@ -2,30 +2,16 @@
  * The trace: octets are kept as they came, and joined to lines when a speaker or a moment's
  * listener changes.
  */
-#include "sim/trace.h"
-
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sim/process.h"
+#include "sim/trace_inside.h"
 #include "sim/world.h"
 
-enum { SHOWN_OCTETS = 100 };
-
-struct trace_entry {
-	int64_t now;
-	char who[32];
-	bool note, heard;
-	struct buf text;
-};
-
-struct trace {
-	struct sim_heap *heap; /* whoever speaks, this remembers */
-	struct trace_entry *at;
-	size_t count, room;
-};
+enum { SHOWN_OCTETS = 90 };
 
 struct trace *trace_new(void)
 {
@@ -129,17 +115,19 @@ static void print_octets(FILE *out, struct span text)
 		fprintf(out, " ... (%zu octets)", text.len);
 }
 
-void trace_print(struct trace *trace, FILE *out, unsigned lines_max)
+void trace_print_entry(const struct trace_entry *entry, FILE *out)
 {
-	size_t first = trace->count > lines_max ? trace->count - lines_max : 0;
-	if (first > 0)
-		fprintf(out, "  (%zu lines before)\n", first);
-	for (size_t i = first; i < trace->count; i++) {
-		const struct trace_entry *entry = &trace->at[i];
-		int64_t since = entry->now - WORLD_EPOCH;
-		fprintf(out, "%6" PRId64 ".%06" PRId64 "  %-16s %s ", since / SECOND,
-			since % SECOND, entry->who, entry->note ? "*" : (entry->heard ? "<" : ">"));
-		print_octets(out, buf_span(&entry->text));
-		fputc('\n', out);
-	}
+	int64_t since = entry->now - WORLD_EPOCH;
+	fprintf(out, "%6" PRId64 ".%06" PRId64 "  %-16s %s ", since / SECOND, since % SECOND,
+		entry->who, entry->note ? "*" : (entry->heard ? "<" : ">"));
+	print_octets(out, buf_span(&entry->text));
+	if (entry->more > 0)
+		fprintf(out, "  ... and %u more like this", entry->more);
+	fputc('\n', out);
+}
+
+void trace_print(const struct trace *trace, FILE *out)
+{
+	for (size_t i = 0; i < trace->count; i++)
+		trace_print_entry(&trace->at[i], out);
 }

@@ -22,6 +22,9 @@ void trace_bytes(struct trace *trace, int64_t now, const char *who, bool heard, 
 /* Anything else; `who` may be "" */
 void trace_note(struct trace *trace, int64_t now, const char *who, const char *format, ...)
 	PRINTF_LIKE(4, 5);
-void trace_print(struct trace *trace, FILE *out, unsigned lines_max); /* the last so many */
+void trace_print(const struct trace *trace, FILE *out); /* all of it */
+/* Only what concerns those whom `words`, a failure's, name: clients ("client 3"), connections
+ * ("server s1.2"), messages ("m7"), and the house at those moments; what repeats is folded. */
+void trace_tell(struct trace *trace, FILE *out, const char *words);
 
 #endif

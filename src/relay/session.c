@@ -38,9 +38,15 @@ void session_finish(struct session *session)
 }
 
 /* Say a last word and close; whatever is in progress is given up. */
+/* It has been told its last word: 221, or another that ends it. */
+static bool is_told(const struct session *session)
+{
+	return smtp_server_quitting(talk_server_smtp(session->talk));
+}
+
 static void end_with(struct session *session, enum smtp_own own, const char *reason)
 {
-	if (!session->talk || session->closing)
+	if (!session->talk || session->closing || is_told(session))
 		return;
 	session->closing = true;
 	transaction_abandon(session, reason);
@@ -399,7 +405,8 @@ void session_cut(struct session *session)
 		transaction_finish(session, SMTP_OWN_AMBIGUOUS, session->tx.reason);
 	transaction_abandon(session, "given up");
 	if (session->talk && !session_gone(session)) {
-		smtp_server_say(talk_server_smtp(session->talk), SMTP_OWN_DRAINING, NULL);
+		if (!is_told(session))
+			smtp_server_say(talk_server_smtp(session->talk), SMTP_OWN_DRAINING, NULL);
 		talk_server_flush(session->talk);
 		account_session(session, "given up");
 	}

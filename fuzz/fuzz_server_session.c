@@ -18,6 +18,7 @@
 #define TEXT_MOST   9000
 #define GROUPS_MOST 64
 #define OWED_MOST   1100
+#define KEPT_MOST   1000 /* commands behind one that has no answer; then reading stops */
 
 enum { FS = 0x1c };
 
@@ -36,10 +37,25 @@ struct play {
 	struct witness *witness;
 	struct pattern choices, cuts;
 	bool octet_by_octet;
+	bool at_once; /* what is answered is sent before anything more is read */
 	size_t at, fed;
 	unsigned owed[OWED_MOST], owed_count; /* slots */
 	struct buf heard, body, record;
 };
+
+/* What stands in `out` is sent. */
+static void hear(struct play *play)
+{
+	struct chain *out = smtp_server_out(play->server);
+	size_t len = out->len;
+	char *octets = malloc(len > 0 ? len : 1);
+
+	chain_copy(out, 0, octets, len);
+	chain_eat(out, len);
+	buf_add(&play->heard, octets, len);
+	free(octets);
+	witness_heard(play->witness, buf_span(&play->heard));
+}
 
 /* ---- the owner ---- */
 
@@ -70,6 +86,8 @@ static void answer(struct play *play, unsigned index)
 		smtp_server_reply_ehlo(play->server, slot, "mx.example", &offer);
 	else
 		smtp_server_own(play->server, slot, own, NULL);
+	if (play->at_once)
+		hear(play);
 }
 
 /* A new question: some owners answer at once, some answer an older one then, or
@@ -162,6 +180,8 @@ static void check_bounds(struct play *play)
 
 	MUST(chunk_pool_used(play->pool) <= waiting + 2 * CHUNK_SMALL,
 		"%zu octets in chunks for %zu that wait", chunk_pool_used(play->pool), waiting);
+	MUST(witness_waiting(play->witness) <= KEPT_MOST, "%u commands are kept",
+		witness_waiting(play->witness));
 	MUST(smtp_server_quitting(play->server) ||
 			smtp_server_pending(play->server) == play->owed_count,
 		"%u pending, %u owed, chunk open %d", smtp_server_pending(play->server),
@@ -208,19 +228,6 @@ static void pull(struct play *play)
 	input_hide(&play->script->input, play->script->input.len);
 }
 
-static void hear(struct play *play)
-{
-	struct chain *out = smtp_server_out(play->server);
-	size_t len = out->len;
-	char *octets = malloc(len > 0 ? len : 1);
-
-	chain_copy(out, 0, octets, len);
-	chain_eat(out, len);
-	buf_add(&play->heard, octets, len);
-	free(octets);
-	witness_heard(play->witness, buf_span(&play->heard));
-}
-
 static void group(struct play *play, size_t end)
 {
 	while (play->fed < end) {
@@ -244,16 +251,20 @@ static void group(struct play *play, size_t end)
 		MUST(end - play->at < SMTP_SERVER_WINDOW, "%zu octets wait", end - play->at);
 }
 
+enum manner { CUT, OCTET_BY_OCTET, IN_ONE_GO, IN_ONE_GO_AT_ONCE };
+
 /* The transcript, with what was heard; to be freed. */
-static char *run(const struct script *script, struct pattern cuts, bool octet_by_octet)
+static char *run(const struct script *script, enum manner manner)
 {
 	struct play *play = mem_new(sizeof(*play));
 	char *record;
 
 	play->script = script;
 	play->choices = pattern_again(script->input.choices);
-	play->cuts = cuts;
-	play->octet_by_octet = octet_by_octet;
+	if (manner == CUT)
+		play->cuts = script->input.cuts;
+	play->octet_by_octet = manner == OCTET_BY_OCTET;
+	play->at_once = manner == IN_ONE_GO_AT_ONCE;
 	play->pool = chunk_pool_new();
 	play->server = smtp_server_new(play->pool, &script->rules);
 	play->witness = mem_new(sizeof(*play->witness));
@@ -307,29 +318,28 @@ static void choose_rules(struct script *script)
 		.pass_long_lines = sets[choice].pass_long};
 }
 
-static void same(const char *what, const char *a, const char *b)
+static void same(const struct script *script, enum manner manner, const char *expected)
 {
-	MUST(strcmp(a, b) == 0, "%s:\n%s\nin one go:\n%s", what, a, b);
+	char *record = run(script, manner);
+
+	MUST(strcmp(record, expected) == 0, "manner %d:\n%s\nin one go:\n%s", manner, record,
+		expected);
+	free(record);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	const struct pattern in_one = {0};
 	struct script script = {0};
-	char *whole, *cut;
+	char *whole;
 
 	input_take(bytes, len, TEXT_MOST, &script.input);
 	choose_rules(&script);
 	find_groups(&script);
-	whole = run(&script, in_one, false);
-	cut = run(&script, script.input.cuts, false);
-	same("cut", cut, whole);
-	free(cut);
-	if (script.input.len < 1000) {
-		cut = run(&script, in_one, true);
-		same("octet by octet", cut, whole);
-		free(cut);
-	}
+	whole = run(&script, IN_ONE_GO);
+	same(&script, CUT, whole);
+	same(&script, IN_ONE_GO_AT_ONCE, whole);
+	if (script.input.len < 1000)
+		same(&script, OCTET_BY_OCTET, whole);
 	free(whole);
 	input_clear(&script.input);
 	return 0;

@@ -312,6 +312,13 @@ void witness_answer(struct witness *witness, unsigned slot, int code)
 	}
 }
 
+unsigned witness_waiting(struct witness *witness)
+{
+	while (witness->settled < witness->count && witness->owed[witness->settled].code != 0)
+		witness->settled++;
+	return witness->count - witness->settled;
+}
+
 /* ---- replies ---- */
 
 void witness_heard(struct witness *witness, struct span heard)

@@ -31,6 +31,7 @@ struct witness {
 	struct naive_rules rules;
 	struct owed *owed;
 	unsigned count, room, transaction;
+	unsigned settled; /* all before it are answered */
 	/* the transaction, as far as it is known */
 	bool greeted, open, failed, chunks;
 	unsigned recipients;
@@ -56,6 +57,8 @@ void witness_answer(struct witness *witness, unsigned slot, int code);
 void witness_last_word(struct witness *witness, int code);
 /* All that was given so far has been heard: these octets and no others. */
 void witness_heard(struct witness *witness, struct span heard);
+/* Commands that are kept because one before them has no answer. */
+unsigned witness_waiting(struct witness *witness);
 /* A slot that the owner could answer, to its kind; for deciding. */
 const struct owed *witness_owed(const struct witness *witness, unsigned slot);
 

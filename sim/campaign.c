@@ -47,6 +47,8 @@ static void add(struct run_result *sum, const struct run_result *one)
 	sum->ambiguous += one->ambiguous;
 	sum->unheard += one->unheard;
 	sum->replays += one->replays;
+	sum->waits_seen += one->waits_seen;
+	sum->waits_excused += one->waits_excused;
 	sum->ledger.mails += one->ledger.mails;
 	sum->ledger.attempts += one->ledger.attempts;
 	sum->ledger.acknowledged += one->ledger.acknowledged;

@@ -26,7 +26,7 @@ void house_stop(struct house *house);
 bool house_is_at_rest(const struct house *house);
 bool house_is_gone(const struct house *house); /* the last process has left */
 
-/* The promises that can be looked at from outside: limits, memory, waits without cause.  `whole`:
+/* The promises that can be looked at from outside: limits, waits without cause, memory.  `whole`:
  * everything, else what is cheap. */
 void house_sweep(struct house *house, bool whole);
 /* When it is gone: gauges at zero, nothing left behind. */
@@ -35,8 +35,9 @@ void house_check_end(struct house *house);
 struct house_sums {
 	uint64_t ambiguous, unheard, accepted; /* as the product counted */
 	uint64_t sessions, replays, deaths, reloads, turns;
-	size_t memory_peak; /* of one worker */
-	uint64_t below;     /* allocations or calls counted, see scene.h */
+	size_t memory_peak;                 /* of one worker */
+	uint64_t waits_seen, waits_excused; /* looks at who waits for a place */
+	uint64_t below;                     /* allocations or calls counted, see scene.h */
 };
 struct house_sums house_sums(const struct house *house);
 

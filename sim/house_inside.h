@@ -43,6 +43,14 @@ struct house_verdict {
 	int64_t transitions;
 };
 
+/* A pool's oldest waiter. */
+struct house_wait {
+	uint64_t ticket; /* 0: nobody waits */
+	int64_t since;   /* nothing is in its way; 0: something is */
+	bool by_place;   /* what was in its way was that places were taken */
+	uint64_t state;  /* of its servers, but for their places: any change makes another */
+};
+
 enum house_phase { HOUSE_STARTING, HOUSE_CURRENT, HOUSE_DRAINING };
 
 struct house_generation {
@@ -76,7 +84,8 @@ struct house {
 	struct house_child *below; /* where a fault from below is due, or calls are counted */
 	bool below_done;
 	uint64_t below_count;
-	int64_t waiting_since[BOARD_COLUMNS]; /* a place is free, and somebody waits for it */
+	struct house_wait wait[BOARD_COLUMNS];
+	uint64_t waits_seen, waits_excused;          /* looks at the queues */
 	struct house_verdict verdict[BOARD_COLUMNS]; /* as seen last */
 };
 

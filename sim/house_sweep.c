@@ -6,23 +6,14 @@
 
 #include "sim/house_inside.h"
 
-#define WAIT_WITHOUT_CAUSE (2 * SECOND)
+#define WAIT_FOR_PLACE (15 * MSEC)
+#define WAIT_FOR_ELSE  (200 * MSEC)
+/* As in pool/server.c. */
+#define REGROW    (30 * SECOND)
+#define FULL_REST SECOND
 /* Of a worker at rest; a socket may cost it what the settings allow to be kept. */
 #define HEAP_AT_REST    ((size_t)3 << 20)
 #define HEAP_PER_SOCKET ((size_t)3 << 20)
-
-static bool any_stopped_or_dead(const struct house *house)
-{
-	HOUSE_EACH_GENERATION(generation, house)
-	{
-		for (unsigned i = 0; i < generation->children; i++) {
-			const struct house_child *child = &generation->child[i];
-			if (!child->sys || child->stopped_until > house->world->now)
-				return true;
-		}
-	}
-	return false;
-}
 
 /* A process killed inside a claim is counted until its burial. */
 static bool any_unburied(const struct house *house)
@@ -73,50 +64,131 @@ static void check_memory(struct house *house)
 	}
 }
 
-static bool is_free(const struct house *house, int column)
+/* ---- waits ---- */
+
+/* A child of this row that is there and has not just been stopped; NULL: none. */
+static const struct house_child *able_child(const struct house *house, int row)
 {
-	struct addr addr[BOARD_ADDRESSES];
-	return board_addresses_of(house->board, column, addr) > 0 &&
-	       board_verdict(house->board, column).state == SERVER_UP &&
-	       !board_out_by_hand(house->board, column) &&
-	       board_learned_limit(house->board, column, house->world->now, SECOND) == 0 &&
-	       board_places(house->board, column, PLACE_OPEN) <
-		       house->world->scene->max_connections;
+	HOUSE_EACH_GENERATION(generation, house)
+	{
+		for (unsigned i = 0; i < generation->children; i++) {
+			const struct house_child *child = &generation->child[i];
+			if (child->row == row && child->sys &&
+				child->stopped_until <= house->world->now)
+				return child;
+		}
+	}
+	return NULL;
 }
 
-/* Every server of the pool could take one more: one alone may lack what the message needs. */
-static bool all_free(const struct house *house, const char *pool)
+enum hindrance { NOTHING_HINDERS, PLACES_TAKEN, HINDERED };
+
+/* "Too many" was said just now: the worker that heard it rests.  What grows so quickly is forgotten
+ * after 1.024 s. */
+static bool rests(const struct house *house, int column)
+{
+	return board_learned_limit(house->board, column, house->world->now, FULL_REST / 1000) > 0;
+}
+
+/* What is seen of the servers that an oldest waiter may wait for. */
+struct view {
+	enum hindrance worst;
+	unsigned usable;
+	uint64_t state; /* as in house_wait */
+};
+
+static void look_at(struct house *house, int column, struct view *view)
+{
+	const struct board *board = house->board;
+	struct addr addr[BOARD_ADDRESSES];
+	uint32_t limit = house->world->scene->max_connections;
+	uint32_t learned = board_learned_limit(board, column, house->world->now, REGROW);
+	struct verdict verdict = board_verdict(board, column);
+	bool by_hand = board_out_by_hand(board, column);
+	enum hindrance what = NOTHING_HINDERS;
+	if (learned > 0 && learned < limit)
+		limit = learned;
+	view->state = (view->state * 31 + verdict.epoch) * 1024 + limit * 2 + by_hand;
+	if (verdict.state == SERVER_DOWN || verdict.state == SERVER_UNUSABLE || by_hand)
+		return; /* nobody waits for it */
+	view->usable += verdict.state == SERVER_UP;
+	if (board_addresses_of(board, column, addr) == 0 || rests(house, column))
+		what = HINDERED;
+	else if (board_places(board, column, PLACE_OPEN) >= limit)
+		what = PLACES_TAKEN;
+	if (what > view->worst)
+		view->worst = what;
+}
+
+/*
+ * Of all servers that the oldest waiter may be waiting for, each could take one more.  Which of
+ * them it has tried before, and which are avoided or of a later tier, can't be seen; those that
+ * are down or drained nobody waits for.
+ */
+static struct view look_around(struct house *house, int pool)
 {
 	char prefix[BOARD_NAME];
-	snprintf(prefix, sizeof(prefix), "%s/", pool);
+	struct view view = {.worst = NOTHING_HINDERS};
+	snprintf(prefix, sizeof(prefix), "%s/", board_column_name(house->board, pool));
 	for (int column = 0; column < board_columns(house->board); column++) {
-		struct span name = span_of(board_column_name(house->board, column));
 		if (board_column_kind(house->board, column) == BOARD_SERVER &&
-			span_starts_nocase(name, prefix) && !is_free(house, column))
-			return false;
+			span_starts_nocase(
+				span_of(board_column_name(house->board, column)), prefix))
+			look_at(house, column, &view);
 	}
-	return true;
+	if (view.usable == 0)
+		view.worst = HINDERED;
+	return view;
 }
 
-/* Nothing waits that could run: a transaction waits for a place, and a place is free. */
+static bool is_able(const struct house *house, int row)
+{
+	const struct house_child *child = able_child(house, row);
+	return child && sys_sockets(child->sys) < sys_sockets_limit(child->sys);
+}
+
+/*
+ * Nothing waits that could run.  Who gives a place back serves the queue in the same turn, or wakes
+ * the row whose turn it is; a tick each 20 ms would hide it if that were forgotten, so less than
+ * that is allowed.  What else changes, a verdict, a name, is seen by the tick.
+ */
+static void check_wait(struct house *house, int pool)
+{
+	struct house_wait *wait = &house->wait[pool];
+	int64_t now = house->world->now;
+	uint64_t ticket = 0;
+	int row = board_waiting(house->board, pool, &ticket);
+	if (row < 0) {
+		wait->ticket = 0;
+		wait->since = 0;
+		return;
+	}
+	struct view view = look_around(house, pool);
+	if (!is_able(house, row))
+		view.worst = HINDERED;
+	house->waits_seen++;
+	house->waits_excused += view.worst == HINDERED;
+	if (ticket != wait->ticket || view.worst != NOTHING_HINDERS || view.state != wait->state) {
+		wait->by_place =
+			view.worst != HINDERED && (wait->ticket == 0 || view.state == wait->state);
+		wait->ticket = ticket;
+		wait->state = view.state;
+		wait->since = view.worst == NOTHING_HINDERS ? now : 0;
+		return;
+	}
+	if (wait->since == 0)
+		wait->since = now;
+	if (now - wait->since > (wait->by_place ? WAIT_FOR_PLACE : WAIT_FOR_ELSE))
+		world_fail(house->world, "lost-wakeup",
+			"row %d waits for a place in %s, and for %d ms there has been one", row,
+			board_column_name(house->board, pool), (int)((now - wait->since) / MSEC));
+}
+
 static void check_waits(struct house *house)
 {
-	bool excused = any_stopped_or_dead(house) || house->generations > 1 || house->stopping;
 	for (int column = 0; column < board_columns(house->board); column++) {
-		int64_t *since = &house->waiting_since[column];
-		int row;
-		if (board_column_kind(house->board, column) != BOARD_POOL)
-			continue;
-		row = board_waiting(house->board, column, NULL);
-		if (excused || row < 0 || !all_free(house, board_column_name(house->board, column)))
-			*since = 0;
-		else if (*since == 0)
-			*since = house->world->now;
-		else if (house->world->now - *since > WAIT_WITHOUT_CAUSE)
-			world_fail(house->world, "lost-wakeup",
-				"row %d waits for a place in %s, and all have been free for %d ms",
-				row, board_column_name(house->board, column),
-				(int)((house->world->now - *since) / MSEC));
+		if (board_column_kind(house->board, column) == BOARD_POOL)
+			check_wait(house, column);
 	}
 }
 
@@ -124,10 +196,9 @@ void house_sweep(struct house *house, bool whole)
 {
 	check_limits(house);
 	house_check_verdicts(house);
-	if (!whole)
-		return;
-	check_memory(house);
 	check_waits(house);
+	if (whole)
+		check_memory(house);
 }
 
 /* ---- the end ---- */
@@ -188,5 +259,7 @@ struct house_sums house_sums(const struct house *house)
 		.turns = house->turns,
 		.memory_peak = house->memory_peak,
 		.below = house->below_count,
+		.waits_seen = house->waits_seen,
+		.waits_excused = house->waits_excused,
 	};
 }

@@ -28,6 +28,8 @@ void report_sums(const struct run_result *sums, uint64_t worlds)
 	       " reloads, at most %.1f MiB in one process\n",
 		sums->turns, sums->steps, sums->deaths, sums->reloads,
 		(double)sums->memory_peak / (1 << 20));
+	printf("%" PRIu64 " looks at who waits for a place, %" PRIu64 " of them excused\n",
+		sums->waits_seen, sums->waits_excused);
 	printf("faults:");
 	for (int i = 0; i < FAULTS; i++) {
 		if (sums->faults[i])

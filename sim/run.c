@@ -147,6 +147,8 @@ static void take_sums(struct cast *cast, struct run_result *result)
 	result->accepted = house.accepted;
 	result->replays = house.replays;
 	result->below = house.below;
+	result->waits_seen = house.waits_seen;
+	result->waits_excused = house.waits_excused;
 	result->memory_peak = house.memory_peak;
 	result->ledger = ledger_sums(cast->ledger);
 	result->simulated = world->now - WORLD_EPOCH;

@@ -16,6 +16,7 @@ struct run_result {
 	uint64_t steps, turns, deaths, reloads;
 	uint64_t client_sessions, server_sessions, server_commands;
 	uint64_t ambiguous, unheard, accepted, replays; /* as the product counted */
+	uint64_t waits_seen, waits_excused;             /* looks at who waits for a place */
 	uint64_t below; /* allocations or calls, if the scene counts them */
 	struct ledger_sums ledger;
 	uint64_t faults[FAULTS];

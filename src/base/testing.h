@@ -30,6 +30,7 @@
 	X(dropped_byte, "the last octet of a buffer filled to its end is lost")                    \
 	X(shared_tail, "what is sent is written behind what somebody else still reads")            \
 	X(lost_wakeup, "reading isn't resumed when the body may flow again")                       \
+	X(lost_place_wakeup, "a place that is given back is offered to nobody")                    \
 	X(timer_leak, "the session of a client that resets never ends")                            \
 	X(claim_not_returned, "a connection that never carried a message keeps its place")         \
 	X(limit_off_by_one, "one connection over max-connections")                                 \

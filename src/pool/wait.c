@@ -299,6 +299,8 @@ void pool_wait_freed(struct pool *pool, bool for_all)
 
 	if (pool->pools->closing || (row < 0 && !pool->pools->draining))
 		return;
+	if (PLANTED(lost_place_wakeup))
+		return;
 	pool->stirred = true;
 	pools_stir(pool->pools);
 	if (for_all && row >= 0 && row != row_of(pool))

@@ -93,7 +93,7 @@ static bool count(const struct below_case *below, uint64_t *count_r)
 	struct run_result result;
 	struct scene scene = {.seed = 0};
 	change(&scene, below);
-	run_world_apart(&scene, &result);
+	run_world_apart(&scene, false, &result);
 	if (result.failed)
 		printf("%s: %s: %s\n", below->dialogue->name, result.check, result.words);
 	*count_r = result.below;

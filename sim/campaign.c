@@ -23,7 +23,7 @@ struct job {
 	struct run_result sums;
 };
 
-struct board_of_jobs {
+struct shared {
 	volatile sig_atomic_t stop;
 	struct job job[JOBS_MAX];
 };
@@ -69,12 +69,12 @@ static void add(struct run_result *sum, const struct run_result *one)
 	memcpy(sum->state, one->state, sizeof(sum->state));
 }
 
-static void work(const struct campaign *campaign, struct board_of_jobs *board, unsigned number)
+static void work(const struct campaign *campaign, struct shared *shared, unsigned number)
 {
-	struct job *job = &board->job[number];
+	struct job *job = &shared->job[number];
 	uint64_t worlds =
 		(campaign->messages + campaign->world_messages - 1) / campaign->world_messages;
-	for (uint64_t i = number; i < worlds && !board->stop; i += campaign->jobs) {
+	for (uint64_t i = number; i < worlds && !shared->stop; i += campaign->jobs) {
 		struct scene scene;
 		struct run_result result;
 		job->seed = campaign->seed + i;
@@ -85,62 +85,61 @@ static void work(const struct campaign *campaign, struct board_of_jobs *board, u
 		job->fingerprint ^= result.fingerprint * (2 * i + 1);
 		add(&job->sums, &result);
 		if (result.failed) {
-			board->stop = 1;
+			shared->stop = 1;
 			break;
 		}
 	}
 }
 
-static void start(const struct campaign *campaign, struct board_of_jobs *board, unsigned number)
+static void start(const struct campaign *campaign, struct shared *shared, unsigned number)
 {
 	pid_t pid = fork();
 	if (pid < 0)
 		die("sim: no process");
 	if (pid == 0) {
-		work(campaign, board, number);
+		/* The log's complaints about a full disk, which is what it was given. */
+		if (freopen("/dev/null", "w", stderr) == NULL)
+			_exit(1);
+		work(campaign, shared, number);
 		_exit(0);
 	}
-	board->job[number].pid = pid;
+	shared->job[number].pid = pid;
 }
 
 static void note_crash(struct job *job, int status)
 {
-	job->sums.failed = job->sums.crashed = true;
-	snprintf(job->sums.check, sizeof(job->sums.check), "crash");
-	snprintf(job->sums.words, sizeof(job->sums.words), "ended by %s %d",
-		WIFSIGNALED(status) ? "signal" : "status",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	run_note_crash(&job->sums, status, WORLD_SECONDS_MAX);
 }
 
-static void show_progress(const struct campaign *campaign, const struct board_of_jobs *board)
+static void show_progress(const struct campaign *campaign, const struct shared *shared)
 {
 	uint64_t mails = 0, worlds = 0;
 	for (unsigned i = 0; i < campaign->jobs; i++) {
-		mails += board->job[i].sums.ledger.mails;
-		worlds += board->job[i].worlds;
+		mails += shared->job[i].sums.ledger.mails;
+		worlds += shared->job[i].worlds;
 	}
 	fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " messages, %" PRIu64 " worlds ", mails,
 		campaign->messages, worlds);
 }
 
-static void wait_for(const struct campaign *campaign, struct board_of_jobs *board)
+static void wait_for(const struct campaign *campaign, struct shared *shared)
 {
 	unsigned left = campaign->jobs;
 	while (left > 0) {
 		int status;
 		pid_t pid = waitpid(-1, &status, campaign->progress ? WNOHANG : 0);
 		if (pid == 0) {
-			show_progress(campaign, board);
+			show_progress(campaign, shared);
 			usleep(200000);
 			continue;
 		}
 		for (unsigned i = 0; i < campaign->jobs; i++) {
-			if (board->job[i].pid != pid)
+			if (shared->job[i].pid != pid)
 				continue;
 			left--;
 			if (status != 0) {
-				note_crash(&board->job[i], status);
-				board->stop = 1;
+				note_crash(&shared->job[i], status);
+				shared->stop = 1;
 			}
 		}
 	}
@@ -150,18 +149,18 @@ static void wait_for(const struct campaign *campaign, struct board_of_jobs *boar
 
 void campaign_run(const struct campaign *campaign, struct campaign_result *result)
 {
-	struct board_of_jobs *board = mmap(
-		NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (board == MAP_FAILED)
+	struct shared *shared = mmap(
+		NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
 		die("sim: no memory");
 	memset(result, 0, sizeof(*result));
 	fflush(stdout);
 	fflush(stderr);
 	for (unsigned i = 0; i < campaign->jobs; i++)
-		start(campaign, board, i);
-	wait_for(campaign, board);
+		start(campaign, shared, i);
+	wait_for(campaign, shared);
 	for (unsigned i = 0; i < campaign->jobs; i++) {
-		const struct job *job = &board->job[i];
+		const struct job *job = &shared->job[i];
 		add(&result->sums, &job->sums);
 		result->sums.crashed |= job->sums.crashed;
 		result->worlds += job->worlds;
@@ -169,5 +168,5 @@ void campaign_run(const struct campaign *campaign, struct campaign_result *resul
 		if (job->sums.failed)
 			result->failed_seed = job->seed;
 	}
-	munmap(board, sizeof(*board));
+	munmap(shared, sizeof(*shared));
 }

@@ -340,6 +340,7 @@ struct house *house_new(const struct house_setup *setup)
 		die("sim: no memory for a board");
 	house->world = setup->world;
 	world_rng(house->world, &house->rng, "house", 0);
+	world_luck(house->world, &house->pace, "pace", 0);
 	house->row = board_row_take(house->board, ROW_MASTER, 0, 0);
 	board_beat(house->board, house->row, house->world->now);
 	house->box = (struct sim_box){

@@ -202,7 +202,7 @@ static void schedule(struct house_child *child)
 	struct world *world = house->world;
 	int64_t at = sim_sys_due(child->sys);
 	if (sim_sys_runnable(child->sys))
-		at = world->now + rng_between(&house->rng, 0, 30 * USEC);
+		at = world->now + rng_between(&house->pace, 0, 30 * USEC);
 	if (at < child->stopped_until)
 		at = child->stopped_until;
 	if (at == NEVER)

@@ -67,8 +67,9 @@ struct house {
 	struct world *world;
 	struct sim_box box;
 	struct board *board;
-	int row; /* the master's */
-	struct rng rng;
+	int row;         /* the master's */
+	struct rng rng;  /* of mishaps */
+	struct rng pace; /* of turns */
 	struct house_generation *generation[HOUSE_GENERATIONS];
 	unsigned generations, last_number, edition;
 	struct worker_socket socket[HOUSE_SOCKETS];

@@ -28,7 +28,7 @@ struct wishes {
 	bool no_checks, no_names;
 	const char *only; /* kinds of faults, by comma; NULL: as drawn */
 	uint64_t absent;
-	unsigned mails, workers, servers, stride;
+	unsigned shake, mails, workers, servers, stride;
 };
 
 static const char usage[] =
@@ -44,6 +44,7 @@ static const char usage[] =
 	"  --no-checks --no-names\n"
 	"                 smaller than drawn, without checks, servers by address; a failure prints "
 	"the options that repeat it\n"
+	"  --shake N      the same actors with another luck in between\n"
 	"  --no-shrink    don't look for a smaller world that fails alike\n"
 	"  --plant NAME   with this defect planted\n"
 	"  --plants       plant each defect in turn; all must be caught\n"
@@ -53,6 +54,7 @@ static const char usage[] =
 static void change(struct scene *scene, const void *arg)
 {
 	const struct wishes *wishes = arg;
+	scene->shake = wishes->shake;
 	scene->absent |= wishes->absent;
 	if (wishes->mails && wishes->mails < scene->mails)
 		scene->mails = wishes->mails;
@@ -96,6 +98,7 @@ enum option_key {
 	OPT_SERVERS,
 	OPT_NO_CHECKS,
 	OPT_NO_NAMES,
+	OPT_SHAKE,
 	OPT_NO_SHRINK,
 	OPT_PLANT,
 	OPT_PLANTS,
@@ -117,6 +120,7 @@ static const struct option options[] = {
 	{"servers", required_argument, NULL, OPT_SERVERS},
 	{"no-checks", no_argument, NULL, OPT_NO_CHECKS},
 	{"no-names", no_argument, NULL, OPT_NO_NAMES},
+	{"shake", required_argument, NULL, OPT_SHAKE},
 	{"no-shrink", no_argument, NULL, OPT_NO_SHRINK},
 	{"plant", required_argument, NULL, OPT_PLANT},
 	{"plants", no_argument, NULL, OPT_PLANTS},
@@ -172,6 +176,8 @@ static bool take(struct wishes *wishes, int option, const char *value)
 		return wishes->no_checks = true;
 	case OPT_NO_NAMES:
 		return wishes->no_names = true;
+	case OPT_SHAKE:
+		return small(value, 0, 1000, &wishes->shake);
 	case OPT_NO_SHRINK:
 		return wishes->no_shrink = true;
 	case OPT_PLANT:
@@ -199,7 +205,7 @@ static int one_world(const struct wishes *wishes)
 		trace_print(trace, stdout);
 		trace_free(&trace);
 	} else {
-		run_world_apart(&scene, &result);
+		run_world_apart(&scene, false, &result);
 	}
 	printf("seed %" PRIu64 ", fingerprint %016" PRIx64 "\n", scene.seed, result.fingerprint);
 	report_sums(&result, 1);

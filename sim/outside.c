@@ -254,7 +254,7 @@ bool sys_file_is_terminal(int handle)
 
 static int64_t some_time(struct sys *sys)
 {
-	return sys->world->now + rng_skewed(&sys->world->rng, 20, 50 * MSEC);
+	return sys->world->now + rng_skewed(&sys->luck, 20, 50 * MSEC);
 }
 
 void sys_job(struct sys *sys, enum sys_queue queue, sys_work_fn *work, sys_done_fn *done, void *arg)
@@ -357,7 +357,7 @@ void sim_names_put(
 static void look_up(struct sys *sys, const char *wanted, struct sim_lookup *lookup)
 {
 	static const enum err failures[] = {ERR_TIMEOUT, ERR_BROKEN, ERR_MISSING};
-	struct rng *rng = &sys->world->rng;
+	struct rng *rng = &sys->luck;
 	struct sys_answer *answer = &lookup->answer;
 	const struct name *name = name_find(sys->box->names, wanted);
 	lookup->due = sys->world->now + rng_skewed(rng, 100, SECOND);

@@ -62,6 +62,8 @@ static void print_command(const struct campaign *campaign, const struct scene *s
 	printf("  ./dev sim --seed %" PRIu64 " --world %u", scene->seed, campaign->world_messages);
 	if (campaign->plant)
 		printf(" --plant %s", campaign->plant);
+	if (scene->shake != 0)
+		printf(" --shake %u", scene->shake);
 	if (scene->absent != drawn.absent)
 		printf(" --absent %" PRIx64, scene->absent);
 	if (scene->mails != drawn.mails)
@@ -109,13 +111,18 @@ void report_failure(const struct campaign *campaign, uint64_t seed, const struct
 	print_state(result);
 	printf("again:\n");
 	print_command(campaign, &scene);
-	if (!shrink)
+	if (!shrink || strcmp(result->check, RUN_TOO_SLOW) == 0)
 		return;
 	run_shrink(&scene, result->check, SHRINK_RUNS);
 	printf("the smallest world found that fails alike:\n");
 	print_command(campaign, &scene);
-	if (!result->crashed)
+	if (!result->crashed) {
 		show_conversation(&scene);
+	} else {
+		struct run_result again;
+		fflush(stdout);
+		run_world_apart(&scene, true, &again);
+	}
 }
 
 bool report_keep_only(struct scene *scene, const char *names)

@@ -4,6 +4,7 @@
  */
 #include "sim/run.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,8 +218,23 @@ void run_world(const struct scene *scene, struct trace *trace, struct run_result
 
 /* ---- in a process of its own ---- */
 
-void run_world_apart(const struct scene *scene, struct run_result *result_r)
+void run_note_crash(struct run_result *result, int status, unsigned seconds)
 {
+	bool slow = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+	result->failed = result->crashed = true;
+	snprintf(result->check, sizeof(result->check), slow ? RUN_TOO_SLOW : "crash");
+	if (slow)
+		snprintf(result->words, sizeof(result->words),
+			"the world had no end after %u s, on this machine", seconds);
+	else
+		snprintf(result->words, sizeof(result->words), "the world ended by %s %d",
+			WIFSIGNALED(status) ? "signal" : "status",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+void run_world_apart(const struct scene *scene, bool loud, struct run_result *result_r)
+{
+	const unsigned seconds = 120;
 	struct run_result *shared = mmap(
 		NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status = 0;
@@ -230,9 +246,9 @@ void run_world_apart(const struct scene *scene, struct run_result *result_r)
 	if (pid < 0)
 		die("sim: no process");
 	if (pid == 0) {
-		if (freopen("/dev/null", "w", stderr) == NULL)
+		if (!loud && freopen("/dev/null", "w", stderr) == NULL)
 			_exit(1);
-		alarm(120);
+		alarm(seconds);
 		run_world(scene, NULL, shared);
 		_exit(0);
 	}
@@ -241,9 +257,5 @@ void run_world_apart(const struct scene *scene, struct run_result *result_r)
 	munmap(shared, sizeof(*shared));
 	if (status == 0)
 		return;
-	result_r->failed = result_r->crashed = true;
-	snprintf(result_r->check, sizeof(result_r->check), "crash");
-	snprintf(result_r->words, sizeof(result_r->words), "the world ended by %s %d",
-		WIFSIGNALED(status) ? "signal" : "status",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	run_note_crash(result_r, status, seconds);
 }

@@ -26,8 +26,13 @@ struct run_result {
 };
 
 void run_world(const struct scene *scene, struct trace *trace, struct run_result *result_r);
-/* The same in a process of its own: a crash is a result too. */
-void run_world_apart(const struct scene *scene, struct run_result *result_r);
+/* The same in a process of its own: a crash is a result too.  `loud`: what it says on stderr is
+ * to be read. */
+void run_world_apart(const struct scene *scene, bool loud, struct run_result *result_r);
+/* A world's process has ended by itself, or at the alarm after so many seconds: that is the
+ * machine's doing rather than a defect's, and has a check of its own. */
+#define RUN_TOO_SLOW "too-slow"
+void run_note_crash(struct run_result *result, int status, unsigned seconds);
 
 /* Take out of the scene what its failure doesn't need; runs at most `runs` worlds.  The scene
  * then still fails by the same check. */

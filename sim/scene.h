@@ -15,6 +15,7 @@ enum { SCENE_CLIENTS = 64, SCENE_SERVERS = 6, SCENE_LISTENERS = 2 };
 
 struct scene {
 	uint64_t seed;
+	unsigned shake; /* another luck for the network and the processes; 0: as drawn */
 	unsigned clients, servers, workers;
 	unsigned mails;           /* of each client */
 	uint64_t absent;          /* bit i: client i was taken out */

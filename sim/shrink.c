@@ -1,12 +1,15 @@
 /*
  * Making a failure small.  Each actor draws from its own chance, so that one that is taken out
- * changes the others' script little; what still fails by the same check is kept.
+ * changes the others' script little; what still fails by the same check is kept.  What is
+ * between them happens at other moments then, so each smaller scene has some tries ("shakes").
  *
  *     kinds of faults  ->  clients  ->  messages  ->  workers, servers, settings
  */
 #include <string.h>
 
 #include "sim/run.h"
+
+enum { SHAKES = 6 };
 
 struct shrinking {
 	struct scene *scene;
@@ -17,15 +20,20 @@ struct shrinking {
 static bool still_fails(struct shrinking *shrinking, const struct scene *smaller)
 {
 	struct run_result result;
+	struct scene tried = *smaller;
 	uint64_t all = smaller->clients < 64 ? (UINT64_C(1) << smaller->clients) - 1 : UINT64_MAX;
-	if (shrinking->runs == 0 || (smaller->absent & all) == all)
+	if ((smaller->absent & all) == all)
 		return false;
-	shrinking->runs--;
-	run_world_apart(smaller, &result);
-	if (!result.failed || strcmp(result.check, shrinking->check) != 0)
-		return false;
-	*shrinking->scene = *smaller;
-	return true;
+	for (unsigned i = 0; i < SHAKES && shrinking->runs > 0; i++) {
+		tried.shake = (smaller->shake + i) % SHAKES;
+		shrinking->runs--;
+		run_world_apart(&tried, false, &result);
+		if (result.failed && strcmp(result.check, shrinking->check) == 0) {
+			*shrinking->scene = tried;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Turn off the faults [first, first + count), then halves of them. */

@@ -217,6 +217,7 @@ struct sys *sim_sys_new(struct sim_box *box, int row)
 	sys->row = row;
 	sys->number = box->net->processes++;
 	world_rng(box->world, &sys->rng, "process", sys->number);
+	world_luck(box->world, &sys->luck, "luck", sys->number);
 	sys->now = box->world->now;
 	sys->until = NEVER;
 	sys->again = true;

@@ -54,7 +54,8 @@ struct sys {
 	struct world *world;
 	int row;
 	unsigned number;
-	struct rng rng; /* sys_random() */
+	struct rng rng;  /* sys_random() */
+	struct rng luck; /* what it meets: events, short writes, slow work */
 	int64_t now, until;
 	bool again; /* the last sys_wait() returned something */
 	bool woken;

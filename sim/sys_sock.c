@@ -85,7 +85,7 @@ static void want(struct sys_sock *sock, unsigned what)
 /* Events of chance: to anybody, of anything but a hangup, which is the peer's doing. */
 static void stray_events(struct sys *sys)
 {
-	struct rng *rng = &sys->world->rng;
+	struct rng *rng = &sys->luck;
 	unsigned all = 0;
 	struct sys_sock *sock;
 	if (!world_fault(sys->world, rng, FAULT_spurious))
@@ -109,8 +109,7 @@ static void look_at_listeners(struct sys *sys)
 	struct sys_sock *sock;
 	LIST_FOREACH (sock, &sys->socks, next) {
 		const struct wire_listener *listener = sock->poller.listener;
-		if (!sock->end && listener && listener->waiting > 0 &&
-			rng_one_in(&sys->world->rng, 2))
+		if (!sock->end && listener && listener->waiting > 0 && rng_one_in(&sys->luck, 2))
 			sock->edge |= SYS_READ;
 		if (!sock->end)
 			sock_look(sock);
@@ -156,7 +155,7 @@ static unsigned stirred_ready(struct sys *sys)
 
 int sim_socks_events(struct sys *sys, struct sys_event *event_r, int max)
 {
-	struct rng *rng = &sys->world->rng;
+	struct rng *rng = &sys->luck;
 	look_at_listeners(sys);
 	stray_events(sys);
 	unsigned all = stirred_ready(sys);
@@ -237,7 +236,7 @@ unsigned sys_sockets_limit(const struct sys *sys)
 static bool out_of_descriptors(struct sys *sys)
 {
 	return sys->sockets >= sys->box->descriptors ||
-	       world_fault(sys->world, &sys->world->rng, FAULT_no_descriptors);
+	       world_fault(sys->world, &sys->luck, FAULT_no_descriptors);
 }
 
 /* ---- connecting ---- */
@@ -410,8 +409,8 @@ static size_t may_send(struct sys_sock *sock, size_t len)
 	struct world *world = sock->sys->world;
 	size_t room = wire_room(sock->end);
 	size_t take = len < room ? len : room;
-	if (take > 0 && world_fault(world, &world->rng, FAULT_short_write))
-		take = (size_t)rng_below(&world->rng, take);
+	if (take > 0 && world_fault(world, &sock->sys->luck, FAULT_short_write))
+		take = (size_t)rng_below(&sock->sys->luck, take);
 	return take;
 }
 

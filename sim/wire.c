@@ -50,6 +50,7 @@ void wire_net_free(struct wire_net **netp)
 		wire_unlisten(&listener);
 	}
 	buf_clear(&net->scratch);
+	free(net->ways);
 	free(net);
 }
 
@@ -73,6 +74,23 @@ unsigned wire_open_to(const struct wire_net *net, const struct addr *to)
 
 /* ---- pairs ---- */
 
+/* The n-th connection from this host to that one is the same whoever else connects. */
+static uint64_t way_number(struct wire_net *net, const struct wire_pair *pair)
+{
+	uint64_t hosts = 0;
+	for (int i = 0; i < 4; i++)
+		hosts = hosts << 16 | (uint64_t)pair->client.ip4[i] << 8 | pair->server.ip4[i];
+	struct wire_way *way = net->ways;
+	while (way < net->ways + net->way_count && way->hosts != hosts)
+		way++;
+	if (way == net->ways + net->way_count) {
+		net->ways = mem_grow(net->ways, net->way_count + 1, sizeof(*net->ways));
+		way = &net->ways[net->way_count++];
+		*way = (struct wire_way){.hosts = hosts};
+	}
+	return hosts * UINT64_C(0x9e3779b97f4a7c15) + way->connections++;
+}
+
 struct wire_pair *wire_pair_new(
 	struct wire_net *net, const struct addr *to, const struct addr *from)
 {
@@ -86,9 +104,10 @@ struct wire_pair *wire_pair_new(
 		net->port = net->port < 60999 ? net->port + 1 : 32768;
 		pair->client.port = net->port;
 	}
+	uint64_t number = way_number(net, pair);
 	for (int i = 0; i < 2; i++) {
 		pair->end[i].pair = pair;
-		wire_lane_init(&pair->end[i].lane, &pair->end[i], &pair->end[!i]);
+		wire_lane_init(&pair->end[i].lane, &pair->end[i], &pair->end[!i], number);
 	}
 	LIST_INSERT_HEAD(&net->pairs, pair, next);
 	return pair;
@@ -170,7 +189,8 @@ void wire_end_reset(struct wire_end *end)
 	end->lane.finish = false;
 	if (end->hold == WIRE_FREE)
 		return;
-	if (wire_octets_len(&end->inbox) > 0 && world_fault(world, &world->rng, FAULT_reset_eats))
+	if (wire_octets_len(&end->inbox) > 0 &&
+		world_fault(world, &end->lane.rng, FAULT_reset_eats))
 		wire_octets_clear(&end->inbox);
 	if (end->hold == WIRE_OF_PROCESS)
 		end->stir(end->arg, WIRE_STIR_RESET);

@@ -48,6 +48,7 @@ struct wire_flight {
 
 struct wire_lane {
 	struct wire_end *from, *to;
+	struct rng rng; /* its luck, whatever other lanes do */
 	uint64_t sent, arrived, eaten, acked;
 	size_t window, low;     /* `low`: a blocked process hears of so much room */
 	uint64_t narrow_before; /* until so many octets were sent the window is `narrow` */
@@ -109,8 +110,15 @@ struct wire_pair {
 	unsigned busy;
 };
 
+struct wire_way {
+	uint64_t hosts; /* of the client and of the server */
+	uint64_t connections;
+};
+
 struct wire_net {
 	struct world *world;
+	struct wire_way *ways; /* from whom to whom there were how many connections */
+	size_t way_count;
 	struct sim_heap *heap; /* of the world: where all this lives, whoever calls */
 	LIST_HEAD(, wire_pair) pairs;
 	LIST_HEAD(, wire_listener) listeners;
@@ -125,7 +133,7 @@ static inline struct wire_end *wire_peer(const struct wire_end *end)
 }
 
 /* 20 us to 2 ms. */
-int64_t wire_latency(struct wire_net *net);
+int64_t wire_latency(struct wire_lane *lane);
 /* Free it if neither end has an owner. */
 void wire_pair_reap(struct wire_pair *pair);
 void wire_end_hears(struct wire_end *end, struct span bytes);
@@ -138,7 +146,8 @@ size_t wire_room(const struct wire_end *end);
 bool wire_room_is_worth_it(const struct wire_end *end); /* for an event */
 void wire_put(struct wire_end *end, struct span bytes);
 
-void wire_lane_init(struct wire_lane *lane, struct wire_end *from, struct wire_end *to);
+void wire_lane_init(struct wire_lane *lane, struct wire_end *from, struct wire_end *to,
+	uint64_t number); /* of the connection; its luck is drawn from that */
 void wire_lane_clear(struct wire_lane *lane);
 /* What the window lets out, and FIN behind it when it is time. */
 void wire_lane_pump(struct wire_lane *lane);

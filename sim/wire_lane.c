@@ -46,15 +46,17 @@ void wire_octets_clear(struct wire_octets *octets)
 
 /* ---- a line's character ---- */
 
-int64_t wire_latency(struct wire_net *net)
+int64_t wire_latency(struct wire_lane *lane)
 {
-	return rng_skewed(&net->world->rng, 20, 2 * MSEC);
+	return rng_skewed(&lane->rng, 20, 2 * MSEC);
 }
 
-void wire_lane_init(struct wire_lane *lane, struct wire_end *from, struct wire_end *to)
+void wire_lane_init(
+	struct wire_lane *lane, struct wire_end *from, struct wire_end *to, uint64_t number)
 {
 	struct world *world = from->pair->net->world;
-	struct rng *rng = &world->rng;
+	struct rng *rng = &lane->rng;
+	world_luck(world, rng, from == &from->pair->end[0] ? "lane there" : "lane back", number);
 	lane->from = from;
 	lane->to = to;
 	lane->window = (size_t)rng_skewed(rng, 2000, 200 * 1000);
@@ -119,9 +121,9 @@ static struct wire_flight *flight_new(struct wire_lane *lane)
 static void fly(struct wire_lane *lane, enum wire_load load, size_t len, int64_t late)
 {
 	struct wire_net *net = lane->from->pair->net;
-	int64_t due = net->world->now + wire_latency(net) + late;
+	int64_t due = net->world->now + wire_latency(lane) + late;
 	if (lane->delays && !world_is_calm(net->world))
-		due += rng_skewed(&net->world->rng, MSEC, SECOND);
+		due += rng_skewed(&lane->rng, MSEC, SECOND);
 	if (due <= lane->last_due)
 		due = lane->last_due + 1;
 	lane->last_due = due;
@@ -146,7 +148,7 @@ static void sever(struct wire_lane *lane)
 
 static size_t piece_of(struct wire_lane *lane, size_t len)
 {
-	struct rng *rng = &lane->from->pair->net->world->rng;
+	struct rng *rng = &lane->rng;
 	if (lane->sent < lane->octets_before)
 		return 1;
 	if (lane->segments)
@@ -162,8 +164,8 @@ static void lane_put(struct wire_lane *lane, struct span bytes)
 	int64_t late = 0;
 	if (pair->severed)
 		return; /* into the void, until the reset has arrived */
-	if (world_fault(world, &world->rng, FAULT_long_stall))
-		late = rng_skewed(&world->rng, SECOND, 15 * MINUTE);
+	if (world_fault(world, &lane->rng, FAULT_long_stall))
+		late = rng_skewed(&lane->rng, SECOND, 15 * MINUTE);
 	bool cut = lane->reset_at - lane->sent < bytes.len && !world_is_calm(world);
 	if (cut)
 		bytes.len = (size_t)(lane->reset_at - lane->sent);
@@ -215,7 +217,7 @@ void wire_put(struct wire_end *end, struct span bytes)
 
 void wire_lane_reset(struct wire_lane *lane)
 {
-	struct rng *rng = &lane->from->pair->net->world->rng;
+	struct rng *rng = &lane->rng;
 	wire_octets_clear(&lane->waits);
 	lane->finish = false;
 	lane->from->reset_sent = true;
@@ -307,6 +309,6 @@ void wire_lane_eaten(struct wire_lane *lane, size_t len)
 	if (!lane->blocked && lane_room(lane) > 0)
 		lane->acked = lane->eaten;
 	else if (lane->ack.slot == 0)
-		world_set(net->world, &lane->ack, net->world->now + wire_latency(net), ack_arrives,
+		world_set(net->world, &lane->ack, net->world->now + wire_latency(lane), ack_arrives,
 			lane);
 }

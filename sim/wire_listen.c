@@ -22,7 +22,7 @@ static void shake_after(struct wire_pair *pair, int64_t latency, world_fn *fn)
 {
 	struct world *world = pair->net->world;
 	if (pair->end[0].lane.delays && !world_is_calm(world))
-		latency += rng_skewed(&world->rng, MSEC, SECOND);
+		latency += rng_skewed(&pair->end[0].lane.rng, MSEC, SECOND);
 	world_set(world, &pair->shake, world->now + latency, fn, pair);
 }
 
@@ -34,7 +34,7 @@ struct wire_end *wire_connect(struct wire_net *net, const struct addr *to, const
 	struct wire_pair *pair = wire_pair_new(net, to, from);
 	wire_own(&pair->end[0], who, ops, arg);
 	trace_note(net->world->trace, net->world->now, who, "connects");
-	shake_after(pair, wire_latency(net), syn_arrives);
+	shake_after(pair, wire_latency(&pair->end[0].lane), syn_arrives);
 	return &pair->end[0];
 }
 
@@ -45,7 +45,7 @@ struct wire_end *wire_process_connect(struct wire_net *net, const struct addr *t
 	pair->end[0].hold = WIRE_OF_PROCESS;
 	pair->end[0].stir = stir;
 	pair->end[0].arg = arg;
-	shake_after(pair, wire_latency(net), syn_arrives);
+	shake_after(pair, wire_latency(&pair->end[0].lane), syn_arrives);
 	return &pair->end[0];
 }
 
@@ -101,7 +101,7 @@ static struct wire_listener *listener_at(struct wire_net *net, const struct addr
 static void answer(struct wire_pair *pair)
 {
 	pair->phase = WIRE_ANSWERED;
-	shake_after(pair, wire_latency(pair->net), connect_succeeds);
+	shake_after(pair, wire_latency(&pair->end[0].lane), connect_succeeds);
 	pair->end[1].lane.last_due = pair->end[1].lane.opens = pair->shake.due;
 }
 
@@ -133,7 +133,7 @@ static void syn_arrives(void *arg)
 				: listener->ops->asked ? listener->ops->asked(listener->arg)
 						       : WIRE_ACCEPTS;
 	if (says == WIRE_REFUSES)
-		shake_after(pair, wire_latency(pair->net), connect_fails);
+		shake_after(pair, wire_latency(&pair->end[0].lane), connect_fails);
 	if (says != WIRE_ACCEPTS)
 		return;
 	pair->busy++;

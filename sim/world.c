@@ -21,7 +21,7 @@ void world_init(struct world *world, const struct scene *scene, struct trace *tr
 		.trace = trace,
 		.memory = sim_heap_current(),
 	};
-	world_rng(world, &world->rng, "world", 0);
+	world_luck(world, &world->rng, "world", 0);
 }
 
 void world_clear(struct world *world)
@@ -128,6 +128,12 @@ bool world_step(struct world *world)
 void world_rng(const struct world *world, struct rng *rng_r, const char *kind, uint64_t number)
 {
 	const struct hash_key key = {{world->seed, number}};
+	rng_seed(rng_r, hash_bytes(&key, kind, strlen(kind)));
+}
+
+void world_luck(const struct world *world, struct rng *rng_r, const char *kind, uint64_t number)
+{
+	const struct hash_key key = {{world->seed ^ (uint64_t)world->scene->shake << 48, number}};
 	rng_seed(rng_r, hash_bytes(&key, kind, strlen(kind)));
 }
 

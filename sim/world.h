@@ -31,7 +31,7 @@ struct world_timer {
 struct world {
 	int64_t now; /* monotonic microseconds */
 	uint64_t seed;
-	struct rng rng; /* of the network and the order of things; actors have their own */
+	struct rng rng; /* of the order of things; actors, lanes and processes have their own */
 	const struct scene *scene;
 	uint64_t steps; /* things that happened */
 	uint64_t faults[FAULTS];
@@ -58,6 +58,8 @@ bool world_step(struct world *world);
 
 /* A rng for an actor, from the seed and who it is: the same whoever else is there. */
 void world_rng(const struct world *world, struct rng *rng_r, const char *kind, uint64_t number);
+/* The same for what is between actors, lanes and processes: it changes with the scene's shake. */
+void world_luck(const struct world *world, struct rng *rng_r, const char *kind, uint64_t number);
 /* Whether a fault of this kind happens now (by the scene's rate; always false in the calm at the
  * end unless the scene has none); counted when it does. */
 bool world_fault(struct world *world, struct rng *rng, enum sim_fault fault);

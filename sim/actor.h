@@ -21,6 +21,7 @@ struct sim_client_setup {
 	unsigned mails;   /* how many messages it wants delivered */
 	int64_t begin;    /* when */
 	int64_t max_size; /* the listener's */
+	unsigned max_recipients;
 };
 
 struct sim_client *sim_client_new(const struct sim_client_setup *setup);
@@ -42,8 +43,9 @@ struct sim_server_setup {
 	const char *name;
 	struct addr at;
 	unsigned number;
-	unsigned max_connections; /* of the pool's config: more at once is a broken promise; 0: none
-				   */
+	/* Of the config: more is a broken promise; 0: any number. */
+	unsigned max_connections, messages_per_connection, max_recipients;
+	bool checks;                               /* a connection of control's may be there too */
 	bool chunking, pipelining, eightbit, size; /* what its EHLO offers */
 };
 

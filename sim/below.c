@@ -61,6 +61,7 @@ static void scene_of(const struct dialogue *dialogue, uint64_t seed, struct scen
 	scene->servers = dialogue->servers;
 	scene->workers = dialogue->workers;
 	scene->max_connections = dialogue->max_connections;
+	scene->descriptors = 1000;
 	scene->mails = 2;
 	scene->spare = 0;
 	scene->named_servers = dialogue->named;

@@ -211,6 +211,9 @@ static bool legal(const struct sim_client *client, const struct ask *ask, unsign
 	case ASK_RSET:
 		return code == 250;
 	case ASK_RCPT:
+		/* One too many is not offered to any server. */
+		if (ask->index >= client->set.max_recipients && client->set.max_recipients > 0)
+			return refusal;
 		return code == 250 || code == 251 || refusal;
 	case ASK_DATA:
 		return refusal || (code == 354 && ask->job->yes > 0);

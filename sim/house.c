@@ -349,7 +349,7 @@ struct house *house_new(const struct house_setup *setup)
 		.master_woken = master_woken,
 		.master_arg = house,
 		.master_row = house->row,
-		.descriptors = 1000,
+		.descriptors = setup->world->scene->descriptors,
 		.files = setup->files,
 		.names = setup->names,
 	};

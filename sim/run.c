@@ -43,6 +43,9 @@ static void put_servers(struct cast *cast, const struct scene *scene)
 			.name = scene_server_name(i),
 			.number = i,
 			.max_connections = scene->max_connections,
+			.messages_per_connection = scene->messages_per_connection,
+			.max_recipients = scene->max_recipients,
+			.checks = scene->checks,
 			.chunking = offers.chunking,
 			.pipelining = offers.pipelining,
 			.eightbit = offers.eightbit,
@@ -73,6 +76,7 @@ static void put_clients(struct cast *cast, const struct scene *scene)
 			.begin = cast->world.now +
 				 rng_skewed(&rng, SECOND, scene->calm_after + SECOND),
 			.max_size = SCENE_MAX_SIZE,
+			.max_recipients = scene->max_recipients,
 		});
 	}
 }

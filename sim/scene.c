@@ -105,6 +105,15 @@ static void draw_rates(struct scene *scene, struct rng *rng)
 	}
 }
 
+static void draw_limits(struct scene *scene, struct rng *rng)
+{
+	static const unsigned recipients[] = {40, 90, 1000};
+	scene->messages_per_connection = (unsigned)rng_skewed(rng, 1, 200);
+	scene->max_recipients = recipients[rng_below(rng, 3)];
+	/* A worker takes no client when fewer than 64 are left for the rest. */
+	scene->descriptors = rng_one_in(rng, 10) ? (unsigned)rng_between(rng, 66, 90) : 1000;
+}
+
 void scene_draw(struct scene *scene, uint64_t seed, unsigned mails)
 {
 	struct rng rng;
@@ -124,6 +133,7 @@ void scene_draw(struct scene *scene, uint64_t seed, unsigned mails)
 	scene->checks = !rng_one_in(&rng, 5);
 	scene->calm_after = rng_skewed(&rng, MINUTE, 20 * MINUTE);
 	draw_rates(scene, &rng);
+	draw_limits(scene, &rng);
 }
 
 /* ---- who lives where ---- */
@@ -184,7 +194,7 @@ static void add_listener(const struct scene *scene, struct rng *rng, struct buf 
 	buf_addf(into, "    max-size %dKiB;\n    replay-limit %s;\n", SCENE_MAX_SIZE / 1024,
 		replay[rng_below(rng, 5)]);
 	buf_addf(into, "    resend-ambiguous %s;\n", scene->resend_ambiguous ? "yes" : "no");
-	buf_addf(into, "    max-recipients %d;\n}\n", rng_one_in(rng, 3) ? 90 : 1000);
+	buf_addf(into, "    max-recipients %u;\n}\n", scene->max_recipients);
 }
 
 /* A reload may take servers away, and the next one bring them back; one always stays. */
@@ -221,7 +231,7 @@ static void add_pool(const struct scene *scene, struct rng *rng, unsigned editio
 	buf_addf(into, "    max-connections %u;\n    queue %ds;\n", scene->max_connections,
 		(int)rng_between(rng, 2, 30));
 	/* One draw a statement: compilers differ in the order of arguments. */
-	buf_addf(into, "    messages-per-connection %d;\n", (int)rng_skewed(rng, 1, 200));
+	buf_addf(into, "    messages-per-connection %u;\n", scene->messages_per_connection);
 	buf_addf(into, "    idle-timeout %ds;\n", (int)rng_skewed(rng, 1, 60));
 	buf_addf(into, "    check %s;\n",
 		scene->checks ? scripts[rng_below(rng, sizeof(scripts) / sizeof(*scripts))]

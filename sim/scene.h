@@ -17,10 +17,13 @@ struct scene {
 	uint64_t seed;
 	unsigned shake; /* another luck for the network and the processes; 0: as drawn */
 	unsigned clients, servers, workers;
-	unsigned mails;           /* of each client */
-	uint64_t absent;          /* bit i: client i was taken out */
-	unsigned rate[FAULTS];    /* per 10,000 */
-	unsigned max_connections; /* per server, in every edition of the config */
+	unsigned mails;        /* of each client */
+	uint64_t absent;       /* bit i: client i was taken out */
+	unsigned rate[FAULTS]; /* per 10,000 */
+	/* The same in every edition of the config. */
+	unsigned max_connections, messages_per_connection; /* of servers */
+	unsigned max_recipients;                           /* of listeners */
+	unsigned descriptors;                              /* that a process may have */
 	unsigned spare;     /* so many of the servers, the last ones, are in a pool of their own */
 	bool named_servers; /* by host name rather than address */
 	bool resend_ambiguous;

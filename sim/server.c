@@ -255,7 +255,7 @@ static void judge_limit(const struct sim_server *server)
 	unsigned limit = server->setup.max_connections, open;
 
 	open = wire_open_to(server->setup.net, &server->setup.at);
-	if (limit > 0 && open > limit + 1)
+	if (limit > 0 && open > limit + server->setup.checks)
 		world_fail(server->setup.world, "over-limit",
 			"server %s: %u connections, and max-connections is %u", server->name, open,
 			limit);

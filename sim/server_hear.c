@@ -247,11 +247,23 @@ static bool find_path(struct span rest, const char *keyword, struct span *addres
 	return true;
 }
 
+static void judge_mails(const struct conn *conn)
+{
+	unsigned limit = conn->server->setup.messages_per_connection;
+
+	if (limit > 0 && conn->mails > limit)
+		world_fail(conn_world(conn), "over-limit",
+			"%s: %u messages, and messages-per-connection is %u", conn->who,
+			conn->mails, limit);
+}
+
 static void hear_mail(struct conn *conn, struct span rest)
 {
 	struct span sender;
 	unsigned mail = 0, attempt;
 
+	conn->mails++;
+	judge_mails(conn);
 	if (!conn->greeted || conn->tx.open) {
 		conn_answer(conn, TO_MAIL, 503, "5.5.1 bad sequence");
 		return;
@@ -272,6 +284,16 @@ static void hear_mail(struct conn *conn, struct span rest)
 
 #define RCPT_LIMIT 100
 
+static void judge_recipients(const struct conn *conn)
+{
+	unsigned limit = conn->server->setup.max_recipients;
+
+	if (limit > 0 && conn->tx.asked_for > limit)
+		world_fail(conn_world(conn), "over-limit",
+			"%s: %u recipients, and max-recipients is %u", conn->who,
+			conn->tx.asked_for, limit);
+}
+
 static void hear_rcpt(struct conn *conn, struct span rest)
 {
 	struct envelope *tx = &conn->tx;
@@ -285,7 +307,9 @@ static void hear_rcpt(struct conn *conn, struct span rest)
 		conn_answer(conn, TO_RCPT, 501, "5.5.4 Syntax: RCPT TO:<address>");
 		return;
 	}
-	if (++tx->asked_for == RCPT_LIMIT + 1)
+	tx->asked_for++;
+	judge_recipients(conn);
+	if (tx->asked_for == RCPT_LIMIT + 1)
 		tx->limited =
 			world_fault(conn_world(conn), &tx->limit_lot, FAULT_server_rcpt_limit);
 	if (tx->limited) {

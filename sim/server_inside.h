@@ -92,7 +92,7 @@ struct conn {
 	bool poison_read;      /* the other side has read it ... */
 	uint64_t poison_after; /* ... when it had sent so many of its own */
 	int64_t watch_every;
-	unsigned errors;
+	unsigned errors, mails;
 	struct envelope tx;
 	struct say say;
 	void (*next)(struct conn *conn); /* what `work` is set for */

@@ -34,6 +34,8 @@
 	X(timer_leak, "the session of a client that resets never ends")                            \
 	X(claim_not_returned, "a connection that never carried a message keeps its place")         \
 	X(limit_off_by_one, "one connection over max-connections")                                 \
+	X(recipients_unlimited, "max-recipients is forgotten")                                     \
+	X(connection_overused, "messages-per-connection is forgotten")                             \
 	X(row_not_buried, "a process that dies keeps its places and gauges")                       \
 	X(verdict_lost_on_reload, "a new control takes every server for up")                       \
 	X(log_line_torn, "a log line is shown before it is copied")

@@ -283,6 +283,8 @@ static bool is_worn(const struct pool_conn *conn)
 	const struct pool_server *server = conn->server;
 	int64_t most = server->settings->messages_per_connection;
 
+	if (PLANTED(connection_overused))
+		most = 0;
 	return (most > 0 && conn->transactions >= most) || conn->refusals >= REFUSALS_MOST ||
 	       pool_server_drained(server);
 }

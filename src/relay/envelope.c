@@ -10,6 +10,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/testing.h"
+
 void transaction_mail(struct session *session, const struct smtp_mail *mail)
 {
 	struct transaction *tx = &session->tx;
@@ -82,7 +84,8 @@ void transaction_rcpt(struct session *session, const struct smtp_rcpt *rcpt, uns
 		session_reply(session, slot, &tx->mail_reply);
 		return;
 	}
-	if (tx->recipients >= session->listener->settings->max_recipients) {
+	if (tx->recipients >= session->listener->settings->max_recipients &&
+		!PLANTED(recipients_unlimited)) {
 		session_own(session, slot, SMTP_OWN_TOO_MANY_RECIPIENTS, NULL);
 		return;
 	}

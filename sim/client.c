@@ -112,13 +112,12 @@ void client_hang_up(struct sim_client *client, bool reset)
 /* Where faults of the house or the network can delay what a client hears, no bound holds. */
 static bool is_quiet(const struct sim_client *client)
 {
-	/* Without a descriptor it is not even greeted. */
-	if (client->world->scene->descriptors < 1000)
-		return false;
 	static const enum sim_fault noisy[] = {FAULT_small_window, FAULT_octets, FAULT_delays,
 		FAULT_long_stall, FAULT_network_reset, FAULT_kill_worker, FAULT_kill_control,
 		FAULT_kill_at_point, FAULT_stop_process, FAULT_no_descriptors, FAULT_reload};
 	const struct world *world = client->world;
+	if (world->scene->descriptors < 1000)
+		return false; /* while there are none it is not even greeted */
 	for (size_t i = 0; i < sizeof(noisy) / sizeof(noisy[0]); i++)
 		if (world->scene->rate[noisy[i]] > 0)
 			return world->now > WORLD_EPOCH + world->scene->calm_after + MINUTE;

@@ -51,7 +51,10 @@ static void stop_one(struct house *house)
 	struct world *world = house->world;
 	if (!child)
 		return;
-	child->stopped_until = world->now + rng_skewed(&house->rng, 10 * MSEC, 30 * SECOND);
+	int64_t until = world->now + rng_skewed(&house->rng, 10 * MSEC, 30 * SECOND);
+	/* One that stands still already is not let go earlier. */
+	if (until > child->stopped_until)
+		child->stopped_until = until;
 	trace_note(world->trace, world->now, "mailweir", "row %d stands still for %d ms",
 		child->row, (int)((child->stopped_until - world->now) / MSEC));
 }

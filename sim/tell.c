@@ -33,6 +33,9 @@ struct speaker {
 	const char *who;
 	size_t last;   /* entry, from 1 */
 	unsigned left; /* entries to be shown yet */
+	bool data;     /* DATA was said, and its 354 may come */
+	bool body;     /* until the dot */
+	size_t chunk;  /* octets of BDAT yet to come */
 	struct {
 		uint32_t kind;
 		unsigned len;
@@ -124,21 +127,16 @@ static bool is_house(const struct trace_entry *entry)
 	return strcmp(entry->who, "mailweir") == 0;
 }
 
-static void link_entries(struct telling *telling)
-{
-	for (size_t i = 0; i < telling->trace->count; i++) {
-		struct trace_entry *entry = &telling->trace->at[i];
-		entry->speaker = speaker_of(telling, entry->who);
-		entry->before = telling->speakers[entry->speaker].last;
-		telling->speakers[entry->speaker].last = i + 1;
-	}
-}
-
 /* ---- kinds of lines ---- */
 
 static bool begins_with(struct span text, const char *what)
 {
 	return text.len >= strlen(what) && strncasecmp(text.at, what, strlen(what)) == 0;
+}
+
+static bool is_dot(struct span text)
+{
+	return span_is(text, ".\r\n");
 }
 
 static bool is_command(struct span text)
@@ -149,27 +147,60 @@ static bool is_command(struct span text)
 		if (begins_with(text, verbs[i]))
 			return true;
 	}
-	return text.len == 3 && memcmp(text.at, ".\r\n", 3) == 0;
+	return is_dot(text);
+}
+
+static bool is_reply(const struct trace_entry *entry)
+{
+	return entry->heard == (strncmp(entry->who, "client", 6) == 0);
+}
+
+/* Whether this is of a body, in which a line may look like a command. */
+static bool is_body(struct speaker *speaker, struct trace_entry *entry)
+{
+	struct span text = buf_span(&entry->text);
+	if (entry->note)
+		return false;
+	if (is_reply(entry)) {
+		speaker->body |= speaker->data && begins_with(text, "354");
+		return speaker->data = false;
+	}
+	if (speaker->chunk > 0) {
+		speaker->chunk -= speaker->chunk < entry->octets ? speaker->chunk : entry->octets;
+		return true;
+	}
+	if (speaker->body && !is_dot(text))
+		return true;
+	speaker->body = false;
+	speaker->data = begins_with(text, "DATA\r");
+	if (begins_with(text, "BDAT "))
+		speaker->chunk = strtoul(buf_string(&entry->text) + 5, NULL, 10);
+	return !is_command(text);
+}
+
+static void link_entries(struct telling *telling)
+{
+	for (size_t i = 0; i < telling->trace->count; i++) {
+		struct trace_entry *entry = &telling->trace->at[i];
+		entry->speaker = speaker_of(telling, entry->who);
+		entry->body = is_body(&telling->speakers[entry->speaker], entry);
+		entry->before = telling->speakers[entry->speaker].last;
+		telling->speakers[entry->speaker].last = i + 1;
+	}
 }
 
 /* Lines of the same kind, one after the other, are folded; 0: this one is not. */
 static uint32_t kind_of(const struct trace_entry *entry)
 {
-	struct span text = buf_span(&entry->text);
-	bool reply = entry->heard == (strncmp(entry->who, "client", 6) == 0);
 	uint32_t kind = 1;
-	if (entry->note)
-		return 0;
-	if (reply || is_command(text)) {
-		for (size_t i = 0; i < 4 && i < text.len; i++)
-			kind = kind << 8 | (unsigned char)text.at[i];
-	}
-	return kind;
+	for (size_t i = 0; i < 4 && i < entry->text.len && !entry->body; i++)
+		kind = kind << 8 | (unsigned char)entry->text.at[i];
+	return entry->note ? 0 : kind;
 }
 
-static bool is_body(const struct trace_entry *entry)
+static bool begins_mail(const struct trace_entry *entry)
 {
-	return kind_of(entry) == 1;
+	return !entry->body && begins_with(buf_span(&entry->text), "MAIL FROM");
 }
 
 /* ---- what is shown ---- */
@@ -179,7 +210,7 @@ static void show_back(struct telling *telling, size_t from, unsigned lines)
 	for (size_t i = from; i > 0 && lines > 0;) {
 		struct trace_entry *entry = &telling->trace->at[i - 1];
 		entry->shown = true;
-		lines -= !is_body(entry);
+		lines -= !entry->body;
 		i = entry->before;
 	}
 }
@@ -201,17 +232,17 @@ static void show_mentions(struct telling *telling)
 		struct speaker *speaker = &telling->speakers[entry->speaker];
 		if (is_house(entry))
 			continue;
-		if (!is_body(entry) && mentions(&telling->names, entry)) {
+		if (!entry->body && mentions(&telling->names, entry)) {
 			if (speaker->left == 0)
 				show_back(telling, entry->before, LINES_BEFORE);
-			entry->shown = entry->named = true;
+			entry->shown = true;
 			speaker->left = UINT32_MAX;
 			continue;
 		}
 		if (speaker->left == 0)
 			continue;
 		entry->shown = true;
-		if (begins_with(buf_span(&entry->text), "MAIL FROM") && speaker->left > LINES_AFTER)
+		if (begins_mail(entry) && speaker->left > LINES_AFTER)
 			speaker->left = LINES_AFTER;
 		speaker->left -= speaker->left <= LINES_AFTER;
 	}
@@ -224,6 +255,32 @@ static void show_named(struct telling *telling)
 		for (unsigned j = 0; j < telling->names.count; j++) {
 			if (strcmp(speaker->who, telling->names.at[j]) == 0)
 				show_back(telling, speaker->last, LINES_LAST);
+		}
+	}
+}
+
+/* A failure that names only who speaks is about what it spoke of last. */
+static void name_last_mail(struct telling *telling, size_t last)
+{
+	for (size_t i = last; i > 0; i = telling->trace->at[i - 1].before) {
+		if (begins_mail(&telling->trace->at[i - 1])) {
+			find_names(&telling->names, buf_string(&telling->trace->at[i - 1].text));
+			return;
+		}
+	}
+}
+
+static void name_mails(struct telling *telling)
+{
+	unsigned count = telling->names.count;
+	for (unsigned i = 0; i < count; i++) {
+		if (is_mail(telling->names.at[i]))
+			return;
+	}
+	for (size_t i = 0; i < telling->count; i++) {
+		for (unsigned j = 0; j < count; j++) {
+			if (strcmp(telling->speakers[i].who, telling->names.at[j]) == 0)
+				name_last_mail(telling, telling->speakers[i].last);
 		}
 	}
 }
@@ -257,6 +314,17 @@ static unsigned alike_shown(const struct buf *text, uint32_t kind)
 	return kind == 1 || goes_on ? 1 : 4;
 }
 
+/* The reply to this is another one than those before it. */
+static bool ends_run(const struct trace_entry *entry)
+{
+	static const char *const verbs[] = {"MAIL FROM", "DATA\r", "BDAT ", ".\r", "RSET"};
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs) && !entry->body; i++) {
+		if (begins_with(buf_span(&entry->text), verbs[i]))
+			return true;
+	}
+	return false;
+}
+
 static void fold(struct telling *telling)
 {
 	for (size_t i = 0; i < telling->trace->count; i++) {
@@ -266,6 +334,8 @@ static void fold(struct telling *telling)
 		if (!entry->shown)
 			continue;
 		typeof(speaker->run[0]) *run = &speaker->run[entry->heard];
+		if (ends_run(entry))
+			speaker->run[!entry->heard].kind = 0;
 		bool same = kind != 0 && kind == run->kind;
 		run->len = same ? run->len + 1 : 1;
 		run->kind = kind;
@@ -305,6 +375,7 @@ void trace_tell(struct trace *trace, FILE *out, const char *words)
 	struct telling telling = {.trace = trace};
 	find_names(&telling.names, words);
 	link_entries(&telling);
+	name_mails(&telling);
 	show_mentions(&telling);
 	show_named(&telling);
 	show_house(&telling);

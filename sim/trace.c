@@ -71,6 +71,7 @@ void trace_bytes(struct trace *trace, int64_t now, const char *who, bool heard, 
 			entry = entry_new(trace, now, who);
 			entry->heard = heard;
 		}
+		entry->octets += len;
 		if (entry->text.len < 4 * SHOWN_OCTETS || len == end + 1)
 			buf_add(&entry->text, bytes.at, len);
 		bytes = span_from(bytes, len);
@@ -112,7 +113,7 @@ static void print_octets(FILE *out, struct span text)
 			fprintf(out, "\\x%02x", c);
 	}
 	if (shown.len > SHOWN_OCTETS)
-		fprintf(out, " ... (%zu octets)", text.len);
+		fprintf(out, " ...");
 }
 
 void trace_print_entry(const struct trace_entry *entry, FILE *out)

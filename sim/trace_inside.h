@@ -10,9 +10,10 @@ struct trace_entry {
 	int64_t now;
 	char who[32];
 	bool note, heard;
-	struct buf text;
+	struct buf text; /* perhaps cut */
+	size_t octets;
 	/* of telling */
-	bool shown, named; /* `named`: it has a name of the failure in it */
+	bool shown, body;
 	size_t speaker;
 	size_t before; /* the speaker's entry before this one, from 1; 0: none */
 	unsigned more; /* so many like it are folded into it */

@@ -228,6 +228,8 @@ static void begin_deal(struct sim_client *client, struct job *job)
 	if (trick == TRICK_SMUGGLE || trick == TRICK_OVER_SIZE)
 		deal->body = client_fake_body(client, job, trick);
 	deal->bdat = client->chunking && client->manner.bdat && trick != TRICK_EARLY_BODY;
+	if (deal->bdat)
+		ledger_attempt_chunked(client->set.ledger, job->mail->number, job->attempt);
 	deal->all_at_once = trick == TRICK_EARLY_BODY ||
 			    (client->pipelining && (deal->bdat ? client->manner.bdat_pipelined
 							       : client->manner.pipelines));

@@ -16,7 +16,9 @@
  * known then, at the verdict, and once more at the end.
  *
  * A body is compared octet by octet and nothing is forgiven: the product adds no trace header
- * (yet), and only a body that came without a final CRLF may have got one (BDAT that became DATA).
+ * (yet), and only a body without a final CRLF gets one, where either side is DATA.
+ *
+ * What is judged at the end of the world is in ledger_close.c.
  */
 #include "sim/ledger_inside.h"
 
@@ -111,6 +113,11 @@ unsigned ledger_attempt(struct ledger *ledger, unsigned mail, unsigned client, b
 	return entry->attempts;
 }
 
+void ledger_attempt_chunked(struct ledger *ledger, unsigned mail, unsigned attempt)
+{
+	ledger_attempt_at(ledger, mail, attempt)->chunked = true;
+}
+
 void ledger_attempt_ended(struct ledger *ledger, unsigned mail, unsigned attempt)
 {
 	ledger_attempt_at(ledger, mail, attempt)->ended = true;
@@ -137,7 +144,7 @@ void ledger_settled(struct ledger *ledger, unsigned mail)
 
 /* Whom the client was told 2xx are in; whom it was told anything else are not; who was not
  * answered yet may be. */
-static void judge_recipients(struct ledger *ledger, const struct commit *commit)
+void ledger_judge_recipients(struct ledger *ledger, const struct commit *commit)
 {
 	const struct attempt *attempt = ledger_attempt_at(ledger, commit->mail, commit->attempt);
 	unsigned count = ledger_entry(ledger, commit->mail)->mail.recipients, place = 0;
@@ -159,13 +166,34 @@ static void judge_recipients(struct ledger *ledger, const struct commit *commit)
 
 /* ---- the verdict ---- */
 
-/* Whether it leaves open what became of the message: RFC 3463's 4.4.2, "bad connection", is what
- * the product says when a server was lost after the end of data. */
+/* Whether it leaves open what became of the message: only our own words of a server that was lost
+ * behind the end of data do.  RFC 3463's 4.4.2, "bad connection", alone says less: one lost inside
+ * the body can't have it, and a server's own time-out is passed on. */
 static bool is_doubtful(unsigned code, struct span text)
 {
 	while (text.len > 0 && text.at[0] == ' ')
 		text = span_from(text, 1);
-	return code == 451 && span_starts_nocase(text, "4.4.2");
+	return code == 451 && span_starts_nocase(text, "4.4.2 The server was lost before");
+}
+
+/* Doubt needs a connection that carried the message and was never heard of again: neither was its
+ * verdict read, nor did it go on to something else. */
+static void judge_doubt(struct ledger *ledger, unsigned mail, unsigned attempt)
+{
+	const struct attempt *at = ledger_attempt_at(ledger, mail, attempt);
+	if (!at->doubtful)
+		return;
+	if (!at->ended)
+		ledger_wrong(ledger, "needless-doubt", mail, attempt, NULL,
+			"told 451 4.4.2, though the client had not sent its end");
+	if (at->heard > 0)
+		ledger_wrong(ledger, "needless-doubt", mail, attempt,
+			&ledger->commit[at->first - 1],
+			"told 451 4.4.2, though the server's yes was read");
+	if (at->answered == at->carried)
+		ledger_wrong(ledger, "needless-doubt", mail, attempt, NULL,
+			"told 451 4.4.2, though each of %u servers is known to have it or not",
+			at->carried);
 }
 
 static void judge_acknowledged(struct ledger *ledger, unsigned mail, unsigned attempt)
@@ -179,7 +207,7 @@ static void judge_acknowledged(struct ledger *ledger, unsigned mail, unsigned at
 		ledger_wrong(ledger, "early-250", mail, attempt, NULL,
 			"acknowledged, and no server has it");
 	for (unsigned i = at->first; i > 0; i = ledger->commit[i - 1].next) {
-		judge_recipients(ledger, &ledger->commit[i - 1]);
+		ledger_judge_recipients(ledger, &ledger->commit[i - 1]);
 		said |= ledger->commit[i - 1].said;
 	}
 	if (at->commits > 0 && !said)
@@ -201,6 +229,7 @@ void ledger_verdict(
 		judge_acknowledged(ledger, mail, attempt);
 	}
 	ledger->sums.refused += at->refused;
+	judge_doubt(ledger, mail, attempt);
 	ledger->sums.in_doubt += at->ended && (at->doubtful || code == 0);
 	if (at->refused && at->commits > 0)
 		ledger_wrong(ledger, "said-no-but-has", mail, attempt,
@@ -231,21 +260,26 @@ void ledger_told_commit(struct ledger *ledger, unsigned mail, unsigned attempt, 
 
 /* ---- a commit ---- */
 
-static bool same_body(struct span sent, struct span got)
+/* `by_data`: on one side at least, where each body ends in CRLF. */
+static bool same_body(struct span sent, struct span got, bool by_data)
 {
-	bool added = sent.len > 0 && got.len == sent.len + 2 &&
-		     memcmp(got.at + sent.len, "\r\n", 2) == 0 &&
-		     (sent.len < 2 || memcmp(sent.at + sent.len - 2, "\r\n", 2) != 0);
-	return (got.len == sent.len || added) &&
-	       (sent.len == 0 || memcmp(got.at, sent.at, sent.len) == 0);
+	bool lacks =
+		sent.len > 0 && (sent.len < 2 || memcmp(sent.at + sent.len - 2, "\r\n", 2) != 0);
+	size_t added = by_data && lacks ? 2 : 0;
+	return got.len == sent.len + added &&
+	       (sent.len == 0 || memcmp(got.at, sent.at, sent.len) == 0) &&
+	       (added == 0 || memcmp(got.at + sent.len, "\r\n", 2) == 0);
 }
 
-static void judge_body(struct ledger *ledger, const struct commit *commit, struct span got)
+static void judge_body(
+	struct ledger *ledger, const struct commit *commit, struct span got, bool chunked)
 {
 	struct span sent = ledger_entry(ledger, commit->mail)->mail.body;
+	bool by_data =
+		!chunked || !ledger_attempt_at(ledger, commit->mail, commit->attempt)->chunked;
 	char sent_text[64], got_text[64];
 	size_t at = 0;
-	if (same_body(sent, got))
+	if (same_body(sent, got, by_data))
 		return;
 	while (at < sent.len && at < got.len && sent.at[at] == got.at[at])
 		at++;
@@ -321,7 +355,7 @@ static struct attempt *take_sender(
 }
 
 unsigned ledger_commit(struct ledger *ledger, const char *server, struct span sender,
-	const struct span *recipients, unsigned count, struct span body)
+	const struct span *recipients, unsigned count, struct span body, bool chunked)
 {
 	unsigned number = (unsigned)ledger->commits;
 	ledger->commit =
@@ -341,9 +375,9 @@ unsigned ledger_commit(struct ledger *ledger, const char *server, struct span se
 	attempt->first = number + 1;
 	attempt->commits++;
 	judge_commit(ledger, commit);
-	judge_body(ledger, commit, body);
+	judge_body(ledger, commit, body, chunked);
 	if (take_recipients(ledger, commit, recipients, count))
-		judge_recipients(ledger, commit);
+		ledger_judge_recipients(ledger, commit);
 	return number;
 }
 
@@ -353,75 +387,33 @@ void ledger_commit_said(struct ledger *ledger, unsigned commit)
 	ledger->commit[commit].said = true;
 }
 
-/* ---- the end ---- */
+/* ---- connections that carry an attempt ---- */
 
-/* A client sends again only what it may believe lost. */
-static void judge_doubles(struct ledger *ledger, unsigned mail)
+/* NULL: nobody's. */
+static struct attempt *carried_attempt(struct ledger *ledger, unsigned mail, unsigned attempt)
 {
-	const struct entry *entry = ledger_entry(ledger, mail);
-	for (unsigned i = 0; i + 1 < entry->attempts; i++) {
-		const struct attempt *at = &entry->attempt[i];
-		if (at->commits > 0 && at->judged && !at->doubtful && at->code != 0)
-			ledger_wrong(ledger, "doubled", mail, i + 1, &ledger->commit[at->first - 1],
-				"sent again though the client was told %u", at->code);
-	}
+	if (mail >= ledger->entries || attempt < 1 || attempt > ledger->entry[mail]->attempts)
+		return NULL;
+	return ledger_attempt_at(ledger, mail, attempt);
 }
 
-static void judge_entry(struct ledger *ledger, unsigned mail, bool resending)
+void ledger_carried(struct ledger *ledger, unsigned mail, unsigned attempt)
 {
-	const struct entry *entry = ledger_entry(ledger, mail);
-	for (unsigned i = 0; i < entry->attempts; i++) {
-		const struct attempt *at = &entry->attempt[i];
-		if (at->code / 100 == 2 && at->commits == 0)
-			ledger_wrong(ledger, "early-250", mail, i + 1, NULL,
-				"acknowledged, and no server has it");
-		if (at->commits > 1 && !resending)
-			ledger_wrong(ledger, "doubled", mail, i + 1, &ledger->commit[at->first - 1],
-				"%u servers have it", at->commits);
-	}
-	judge_doubles(ledger, mail);
+	struct attempt *at = carried_attempt(ledger, mail, attempt);
+	if (at)
+		at->carried++;
 }
 
-/*
- * Each commit is one that the product counted: it heard the server's yes (accepted), or it lost
- * the server and knows that it doesn't know (ambiguous).  That holds though clients may have heard
- * nothing.  More narrowly: where the server never got its yes out, or where the client was told
- * of the doubt, only `ambiguous` explains it.
- */
-static void judge_sums(struct ledger *ledger, uint64_t ambiguous, uint64_t accepted)
+void ledger_answered(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned commit)
 {
-	uint64_t unsaid = 0, doubtful = 0, acknowledged = ledger->sums.acknowledged;
-	uint64_t commits = ledger->commits, counted = accepted + ambiguous;
-	char unheard[160];
-	for (size_t i = 0; i < ledger->commits; i++) {
-		const struct commit *commit = &ledger->commit[i];
-		unsaid += !commit->said;
-		doubtful += ledger_attempt_at(ledger, commit->mail, commit->attempt)->doubtful;
-	}
-	if (commits <= counted && acknowledged <= counted && unsaid <= ambiguous &&
-		doubtful <= ambiguous)
+	struct attempt *at = carried_attempt(ledger, mail, attempt);
+	if (!at)
 		return;
-	ledger_list_unheard(ledger, unheard);
-	world_fail(ledger->world, "unexplained",
-		"%zu commits (%llu without a reply, %llu told as doubtful), %llu acknowledged; we "
-		"counted %llu accepted, %llu ambiguous; unheard:%s",
-		ledger->commits, (unsigned long long)unsaid, (unsigned long long)doubtful,
-		(unsigned long long)acknowledged, (unsigned long long)accepted,
-		(unsigned long long)ambiguous, unheard);
-}
-
-void ledger_close(struct ledger *ledger, uint64_t ambiguous, uint64_t accepted, bool resending)
-{
-	/* The books of a broken world may be broken too: a commit without a sender, say. */
-	if (ledger->world->failed)
-		return;
-	for (size_t i = 0; i < ledger->commits; i++)
-		judge_recipients(ledger, &ledger->commit[i]);
-	for (size_t i = 0; i < ledger->entries; i++)
-		judge_entry(ledger, (unsigned)i, resending);
-	/* With resending the product counts a message as what became of it in the end. */
-	if (!resending)
-		judge_sums(ledger, ambiguous, accepted);
+	at->answered++;
+	if (commit != LEDGER_NO_COMMIT && ++at->heard > 1)
+		ledger_wrong(ledger, "doubled", mail, attempt, &ledger->commit[commit],
+			"offered again after a server's yes was heard");
+	judge_doubt(ledger, mail, attempt);
 }
 
 struct ledger_sums ledger_sums(const struct ledger *ledger)

@@ -14,6 +14,8 @@
 #ifndef SIM_LEDGER_H
 #define SIM_LEDGER_H
 
+#include <limits.h>
+
 #include "sim/world.h"
 
 struct ledger;
@@ -36,6 +38,8 @@ const struct mail *ledger_mail(
 /* A new attempt; returns its number (k), from 1.  `whole` false: the client will deliberately send
  * something else or not all of it; then nobody may commit it. */
 unsigned ledger_attempt(struct ledger *ledger, unsigned mail, unsigned client, bool whole);
+/* It goes by BDAT, which needs no final CRLF; by DATA each body gets one. */
+void ledger_attempt_chunked(struct ledger *ledger, unsigned mail, unsigned attempt);
 /* The attempt's end of data may have left the client from now on: a lost reply is in doubt only
  * after it.  To be said before the octet is given to the wire. */
 void ledger_attempt_ended(struct ledger *ledger, unsigned mail, unsigned attempt);
@@ -43,35 +47,43 @@ void ledger_attempt_ended(struct ledger *ledger, unsigned mail, unsigned attempt
 void ledger_recipient(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned index,
 	unsigned code, struct span text);
 /* The last word: code 0: the connection was lost or given up by the client.  2xx: acknowledged,
- * checked at once: exactly one server has it, for exactly the recipients told 2xx.  A 4xx or 5xx
- * other than "451 4.4.2": no server may have it, now or later. */
+ * checked at once: exactly one server has it, for exactly the recipients told 2xx.  "451 4.4.2
+ * The server was lost before ...": doubt, which needs a cause.  Any other 4xx or 5xx: no server may
+ * have it, now or later. */
 void ledger_verdict(
 	struct ledger *ledger, unsigned mail, unsigned attempt, unsigned code, struct span text);
 /* The client gives the message up: refused for good, or it has tried often enough. */
 void ledger_settled(struct ledger *ledger, unsigned mail);
 
-/* A server commits.  `sender`, `recipients` as in the commands (without <>), `body` unstuffed.
+/* A server commits.  `sender`, `recipients` as in the commands (without <>), `body` unstuffed;
+ * `chunked`: it came by BDAT.  Only where one of the two sides was DATA a final CRLF is added.
  * Returns a number for the reply's text ("queued as C17"). */
 unsigned ledger_commit(struct ledger *ledger, const char *server, struct span sender,
-	const struct span *recipients, unsigned count, struct span body);
+	const struct span *recipients, unsigned count, struct span body, bool chunked);
 /* The reply that names this commit was sent in whole by the server: said when its last octet is
  * given to the wire.  Until then nobody may be told that the message is accepted. */
 void ledger_commit_said(struct ledger *ledger, unsigned commit);
 /* A client was told "queued as Cn" for this attempt: it must be its own. */
 void ledger_told_commit(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned commit);
 
-/*
- * At the end of the world, when every process has ended or died: nothing doubled without cause,
- * nothing acknowledged and missing, and every commit is in the product's own books:
- *
- *   ambiguous  messages that it counted as lost after their end of data, the in-gap ones of the
- *              dead among them
- *   accepted   messages that it counted as accepted, heard by the client or not (the sum of its
- *              outcomes "accepted" and "accepted-unheard")
- *   resending  resend-ambiguous was on; then an attempt may be at several servers, and the two
- *              counters say nothing about how often
- */
-void ledger_close(struct ledger *ledger, uint64_t ambiguous, uint64_t accepted, bool resending);
+/* A server has accepted a recipient of this attempt: its connection may come to have the message,
+ * once for each connection and transaction. */
+void ledger_carried(struct ledger *ledger, unsigned mail, unsigned attempt);
+/* That connection left nothing in doubt: the house has read the whole verdict (`commit`: a yes,
+ * and which; LEDGER_NO_COMMIT: a no), or it went on to another transaction there. */
+#define LEDGER_NO_COMMIT UINT_MAX
+void ledger_answered(struct ledger *ledger, unsigned mail, unsigned attempt, unsigned commit);
+
+/* What the product has counted. */
+struct ledger_books {
+	uint64_t ambiguous; /* lost after their end of data, the in-gap ones of the dead too */
+	uint64_t accepted;  /* heard by the client or not */
+	uint64_t deaths;    /* of processes: each may leave one message counted twice, or wrongly */
+	bool resending;     /* resend-ambiguous: an attempt may be at several servers */
+};
+/* At the end of the world, when every process has ended or died: nothing doubled without cause,
+ * nothing acknowledged and missing, and the product's own books agree, from both sides. */
+void ledger_close(struct ledger *ledger, const struct ledger_books *books);
 
 struct ledger_sums {
 	uint64_t mails, attempts, acknowledged, refused, commits, doubled, in_doubt;

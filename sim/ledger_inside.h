@@ -23,8 +23,12 @@ struct attempt {
 	uint16_t *told; /* code for each recipient; 0: nothing yet */
 	unsigned first; /* commit, +1; 0: none */
 	unsigned commits;
+	unsigned carried;  /* connections that a server accepted a recipient on */
+	unsigned answered; /* of these: nothing is in doubt there */
+	unsigned heard;    /* of these: a yes was read */
 	uint16_t code;     /* of the verdict; 0: lost, or none yet */
 	bool whole, ended; /* see ledger.h */
+	bool chunked;      /* the client says BDAT */
 	bool judged;       /* the verdict is known */
 	bool refused;      /* and it means that nobody has the message */
 	bool doubtful;     /* and it means that nobody knows */
@@ -58,6 +62,9 @@ struct span ledger_body(struct ledger *ledger, struct rng *rng, unsigned number,
 /* ledger.c */
 struct entry *ledger_entry(const struct ledger *ledger, unsigned mail);
 struct attempt *ledger_attempt_at(const struct ledger *ledger, unsigned mail, unsigned number);
+
+/* Whoever was told 2xx has it, whoever was told no has not. */
+void ledger_judge_recipients(struct ledger *ledger, const struct commit *commit);
 
 /* ledger_words.c */
 /* Fail the world: "client 3, m12.k2 at mx1 (C17): ..."; `commit` may be NULL. */

@@ -209,8 +209,10 @@ void run_world(const struct scene *scene, struct trace *trace, struct run_result
 	take_sums(cast, result);
 	if (!world->failed) {
 		house_check_end(cast->house);
-		ledger_close(cast->ledger, result->ambiguous, result->accepted + result->unheard,
-			scene->resend_ambiguous);
+		ledger_close(cast->ledger, &(struct ledger_books){.ambiguous = result->ambiguous,
+						   .accepted = result->accepted + result->unheard,
+						   .deaths = result->deaths,
+						   .resending = scene->resend_ambiguous});
 	}
 	describe(cast, result);
 	result->failed = world->failed;

@@ -66,6 +66,7 @@ static void reap(struct sim_server *server)
 void conn_close(struct conn *conn, bool reset)
 {
 	conn->say.take = false;
+	conn_note_read(conn);
 	if (conn->end)
 		wire_close(&conn->end, reset);
 	gone(conn);
@@ -190,6 +191,7 @@ static void judge(struct conn *conn)
 	const char *words;
 
 	conn_watch(conn);
+	conn_note_read(conn);
 	words = legal_heard(conn->legal, span_from(heard, conn->judged));
 	conn->judged = heard.len;
 	if (words)
@@ -226,6 +228,7 @@ static void on_finished(void *arg)
 
 static void on_reset(void *arg)
 {
+	conn_note_read(arg);
 	gone(arg);
 }
 

@@ -282,6 +282,17 @@ static void hear_mail(struct conn *conn, struct span rest)
 	conn_answer(conn, TO_MAIL, 250, "2.1.0 ok");
 }
 
+/* From now on this connection may be a cause of doubt. */
+static void carry(struct conn *conn)
+{
+	if (conn->carrying || !ledger_parse_sender(buf_span(&conn->tx.sender), &conn->carried_mail,
+				      &conn->carried_attempt))
+		return;
+	conn->carrying = true;
+	conn->verdict_upto = 0;
+	ledger_carried(conn->server->setup.ledger, conn->carried_mail, conn->carried_attempt);
+}
+
 #define RCPT_LIMIT 100
 
 static void judge_recipients(const struct conn *conn)
@@ -320,6 +331,7 @@ static void hear_rcpt(struct conn *conn, struct span rest)
 	if (refuse_recipient(conn, address))
 		return;
 	add_recipient(tx, address);
+	carry(conn);
 	conn_answer(conn, TO_RCPT, 250, "2.1.5 <%.*s> ok", SPAN_ARG(address));
 }
 
@@ -372,6 +384,7 @@ static void obey(struct conn *conn, struct span verb, struct span rest)
 	} else if (span_is_nocase(verb, "EHLO") || span_is_nocase(verb, "HELO")) {
 		hear_hello(conn, rest, span_is_nocase(verb, "EHLO"));
 	} else if (span_is_nocase(verb, "MAIL")) {
+		conn_went_on(conn);
 		hear_mail(conn, rest);
 	} else if (span_is_nocase(verb, "RCPT")) {
 		hear_rcpt(conn, rest);
@@ -380,6 +393,7 @@ static void obey(struct conn *conn, struct span verb, struct span rest)
 	} else if (span_is_nocase(verb, "BDAT") && conn->server->setup.chunking) {
 		hear_bdat(conn, rest);
 	} else if (span_is_nocase(verb, "RSET")) {
+		conn_went_on(conn);
 		envelope_reset(&conn->tx);
 		conn_answer(conn, TO_OTHER, 250, "2.0.0 ok");
 	} else if (span_is_nocase(verb, "NOOP")) {

@@ -101,6 +101,10 @@ struct conn {
 	uint64_t sent;
 	struct said *said;
 	unsigned saids, said_room;
+	bool carrying; /* a recipient was accepted of ... */
+	unsigned carried_mail, carried_attempt;
+	uint64_t verdict_upto; /* our octets with the reply to its end; 0: none to trust */
+	unsigned verdict;      /* the commit that it named; SERVER_NONE: a no */
 };
 
 struct sim_server {
@@ -155,6 +159,10 @@ void conn_unasked(struct conn *conn, const char *line);
 void conn_poison(struct conn *conn);
 /* Tell who wants to know which replies have arrived meanwhile. */
 void conn_watch(struct conn *conn);
+/* Tell the ledger if the verdict on what this connection carries has been read. */
+void conn_note_read(struct conn *conn);
+/* It carries nothing any more, and there is no doubt about that. */
+void conn_went_on(struct conn *conn);
 /* The timer `idle`: nothing came for a while. */
 void conn_idle(void *arg);
 

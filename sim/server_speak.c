@@ -42,6 +42,46 @@ static void note(struct conn *conn, unsigned code)
 	conn->said[conn->saids++] = (struct said){.upto = conn->sent, .code = code};
 }
 
+static void settle(struct conn *conn, unsigned commit)
+{
+	conn->carrying = false;
+	ledger_answered(
+		conn->server->setup.ledger, conn->carried_mail, conn->carried_attempt, commit);
+}
+
+void conn_note_read(struct conn *conn)
+{
+	if (!conn->carrying || conn->verdict_upto == 0 || !conn->end ||
+		conn->end->lane.eaten < conn->verdict_upto)
+		return;
+	settle(conn, conn->verdict);
+}
+
+void conn_went_on(struct conn *conn)
+{
+	if (conn->carrying)
+		settle(conn, LEDGER_NO_COMMIT);
+}
+
+/* A verdict in a form that nobody could mistake. */
+static void await_reading(struct conn *conn)
+{
+	const struct say *say = &conn->say;
+
+	conn->verdict_upto = 0;
+	conn->verdict = say->commit;
+	if (say->asked == TO_END && say->form == FAULTS && say->then == THEN_GO_ON &&
+		say->surplus.len == 0)
+		conn->verdict_upto = conn->sent;
+}
+
+/* More will follow it: what is read in one go with that may be taken for neither. */
+static void verdict_spoils(struct conn *conn)
+{
+	conn_note_read(conn);
+	conn->verdict_upto = 0;
+}
+
 #define WATCH_MOST (SECOND / 4)
 
 static void watch_poison(void *arg)
@@ -112,8 +152,10 @@ static void said(struct conn *conn)
 
 	if (sound && say->commit != SERVER_NONE)
 		ledger_commit_said(conn->server->setup.ledger, say->commit);
-	if (sound)
+	if (sound) {
 		note(conn, say->code);
+		await_reading(conn);
+	}
 	if (whole && say->then == THEN_DEAF)
 		conn_poison(conn);
 	switch (say->then) {
@@ -270,7 +312,7 @@ void conn_commit(struct conn *conn)
 		recipient[i] = buf_span(&tx->recipient[i]);
 	conn->say.take = false;
 	conn->say.commit = ledger_commit(conn->server->setup.ledger, conn->server->name,
-		buf_span(&tx->sender), recipient, tx->recipients, buf_span(&tx->body));
+		buf_span(&tx->sender), recipient, tx->recipients, buf_span(&tx->body), tx->chunked);
 	free(recipient);
 }
 
@@ -408,6 +450,7 @@ void conn_plain(struct conn *conn, enum then then, unsigned code, const char *fo
 	char text[600];
 	va_list list;
 
+	verdict_spoils(conn);
 	begin(conn, TO_QUIT, code);
 	va_start(list, format);
 	vsnprintf(text, sizeof(text), format, list);
@@ -428,6 +471,7 @@ void conn_accept(struct conn *conn, int64_t delay, bool at_once)
 
 void conn_unasked(struct conn *conn, const char *line)
 {
+	verdict_spoils(conn);
 	wire_send(conn->end, span_of(line));
 	conn->sent += strlen(line);
 	conn_poison(conn);

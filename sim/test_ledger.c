@@ -14,6 +14,8 @@
 #include "sim/ledger.h"
 #include "sim/scene.h"
 
+#define DOUBT "4.4.2 The server was lost before it confirmed the message"
+
 /* How the relay errs. */
 enum wrong {
 	RIGHT,
@@ -37,6 +39,7 @@ enum wrong {
 	UNKNOWN_SENDER,
 	SENT_AGAIN,
 	UNCOUNTED,
+	NO_BUT_HAS_LOST,
 };
 
 struct town {
@@ -44,7 +47,8 @@ struct town {
 	struct world world;
 	struct rng rng;
 	struct ledger *ledger;
-	uint64_t ambiguous, accepted;
+	uint64_t ambiguous, accepted, deaths;
+	bool chunked; /* all goes by BDAT */
 };
 
 static void build(struct town *town)
@@ -91,7 +95,7 @@ static void add(struct parcel *parcel, unsigned mail, unsigned index)
 static unsigned commit(struct town *town, struct parcel *parcel)
 {
 	return ledger_commit(town->ledger, "s1", span_of(parcel->sender), parcel->recipient,
-		parcel->count, buf_span(&parcel->body));
+		parcel->count, buf_span(&parcel->body), town->chunked);
 }
 
 static void err(
@@ -145,6 +149,8 @@ static unsigned carry(
 	struct parcel parcel = {0};
 	unsigned number = mail->number, taken = 0;
 	unsigned attempt = ledger_attempt(ledger, number, 1, wrong != SMUGGLED);
+	if (town->chunked)
+		ledger_attempt_chunked(ledger, number, attempt);
 	ledger_sender(parcel.sender, number, attempt);
 	for (unsigned i = 0; i < mail->recipients; i++) {
 		ledger_recipient(ledger, number, attempt, i, i < 2 ? 250 : 550, (struct span){0});
@@ -166,11 +172,22 @@ static unsigned carry(
 		ledger_commit_said(ledger, commit(town, &parcel));
 	if (wrong == NO_BUT_HAS)
 		ledger_verdict(ledger, number, attempt, 451, SPAN("4.3.0 no"));
+	else if (wrong == NO_BUT_HAS_LOST)
+		ledger_verdict(
+			ledger, number, attempt, 451, SPAN("4.4.2 The server was lost inside"));
 	else if (wrong != NO_THEN_TAKES)
 		ledger_verdict(ledger, number, attempt, 250, SPAN("2.0.0 ok"));
 	town->accepted += wrong != UNCOUNTED;
 	buf_clear(&parcel.body);
 	return taken;
+}
+
+static void settle_books(struct town *town, uint64_t ambiguous, uint64_t accepted)
+{
+	ledger_close(town->ledger, &(struct ledger_books){.ambiguous = ambiguous,
+					   .accepted = accepted,
+					   .deaths = town->deaths,
+					   .resending = town->scene.resend_ambiguous});
 }
 
 static void check_caught(enum wrong wrong, const char *check)
@@ -184,7 +201,7 @@ static void check_caught(enum wrong wrong, const char *check)
 		ledger_told_commit(town.ledger, other->number, 1, taken);
 	if (wrong == SENT_AGAIN)
 		carry(&town, mail, other, RIGHT);
-	ledger_close(town.ledger, town.ambiguous, town.accepted, false);
+	settle_books(&town, town.ambiguous, town.accepted);
 	if (!check && town.world.failed)
 		print_error("%s: %s\n", town.world.check, town.world.words);
 	assert_int_equal(town.world.failed, check != NULL);
@@ -222,6 +239,7 @@ static void wrong_relays_are_caught(void **state)
 	check_caught(UNKNOWN_SENDER, "smuggled");
 	check_caught(SENT_AGAIN, "doubled");
 	check_caught(UNCOUNTED, "unexplained");
+	check_caught(NO_BUT_HAS_LOST, "said-no-but-has");
 }
 
 /* ---- doubt ---- */
@@ -240,6 +258,7 @@ static void doubt(struct town *town, unsigned code, struct span text)
 	add(&parcel, mail->number, 1);
 	buf_add_span(&parcel.body, mail->body);
 	ledger_attempt_ended(ledger, mail->number, attempt);
+	ledger_carried(ledger, mail->number, attempt);
 	commit(town, &parcel);
 	ledger_verdict(ledger, mail->number, attempt, code, text);
 	carry(town, mail, NULL, RIGHT);
@@ -252,8 +271,8 @@ static void a_double_with_a_doubt_is_right(void **state)
 	(void)state;
 	for (unsigned told = 0; told < 2; told++) {
 		build(&town);
-		doubt(&town, told ? 451 : 0, told ? SPAN("4.4.2 lost") : SPAN(""));
-		ledger_close(town.ledger, 1, town.accepted, false);
+		doubt(&town, told ? 451 : 0, told ? SPAN(DOUBT) : SPAN(""));
+		settle_books(&town, 1, town.accepted);
 		assert_false(town.world.failed);
 		assert_int_equal(ledger_sums(town.ledger).doubled, 1);
 		assert_int_equal(ledger_sums(town.ledger).in_doubt, 1);
@@ -266,11 +285,61 @@ static void a_doubt_must_be_counted(void **state)
 	struct town town;
 	(void)state;
 	build(&town);
-	doubt(&town, 451, SPAN("4.4.2 lost"));
-	ledger_close(town.ledger, 0, town.accepted + 1, false);
+	doubt(&town, 451, SPAN(DOUBT));
+	settle_books(&town, 0, town.accepted + 1);
 	assert_true(town.world.failed);
 	assert_string_equal(town.world.check, "unexplained");
 	raze(&town);
+}
+
+/* Each of: the yes is read before the client hears of a doubt, or after; no server had it. */
+static void a_doubt_needs_a_cause(void **state)
+{
+	struct town town;
+	(void)state;
+	for (unsigned way = 0; way < 3; way++) {
+		build(&town);
+		const struct mail *mail = three_recipients(&town);
+		unsigned number = mail->number,
+			 attempt = ledger_attempt(town.ledger, number, 1, true);
+		struct parcel parcel = {0};
+		ledger_sender(parcel.sender, number, attempt);
+		add(&parcel, number, 0);
+		buf_add_span(&parcel.body, mail->body);
+		ledger_attempt_ended(town.ledger, number, attempt);
+		if (way < 2)
+			ledger_carried(town.ledger, number, attempt);
+		unsigned taken = way < 2 ? commit(&town, &parcel) : 0;
+		if (way == 0)
+			ledger_answered(town.ledger, number, attempt, taken);
+		ledger_verdict(town.ledger, number, attempt, 451, SPAN(DOUBT));
+		assert_int_equal(town.world.failed, way != 1);
+		if (way == 1)
+			ledger_answered(town.ledger, number, attempt, taken);
+		assert_string_equal(town.world.check, "needless-doubt");
+		buf_clear(&parcel.body);
+		raze(&town);
+	}
+}
+
+/* One message, accepted; the books say something else.  A death may be why. */
+static void the_books_have_an_upper_side(void **state)
+{
+	static const struct {
+		uint64_t ambiguous, accepted, deaths;
+		bool wrong;
+	} books[] = {{0, 1, 0, false}, {0, 2, 0, true}, {1, 1, 0, true}, {1, 0, 0, true},
+		{1, 1, 1, false}, {1, 0, 1, false}, {0, 2, 1, true}, {0, 0, 1, true}};
+	struct town town;
+	(void)state;
+	for (size_t i = 0; i < sizeof(books) / sizeof(books[0]); i++) {
+		build(&town);
+		carry(&town, three_recipients(&town), NULL, RIGHT);
+		town.deaths = books[i].deaths;
+		settle_books(&town, books[i].ambiguous, books[i].accepted);
+		assert_int_equal(town.world.failed, books[i].wrong);
+		raze(&town);
+	}
 }
 
 static void a_recipient_accepted_too_late_is_missed(void **state)
@@ -290,7 +359,7 @@ static void a_recipient_accepted_too_late_is_missed(void **state)
 	assert_false(town.world.failed);
 	ledger_recipient(town.ledger, mail->number, attempt, 1, 250, (struct span){0});
 	ledger_verdict(town.ledger, mail->number, attempt, 0, (struct span){0});
-	ledger_close(town.ledger, 0, 1, false);
+	settle_books(&town, 0, 1);
 	assert_string_equal(town.world.check, "wrong-recipients");
 	buf_clear(&parcel.body);
 	raze(&town);
@@ -303,8 +372,25 @@ static void resending_may_double_an_attempt(void **state)
 	build(&town);
 	town.scene.resend_ambiguous = true;
 	carry(&town, three_recipients(&town), NULL, TWICE);
-	ledger_close(town.ledger, 1, 1, true);
+	settle_books(&town, 0, 1);
 	assert_false(town.world.failed);
+	raze(&town);
+}
+
+static void resending_after_a_yes_was_heard_is_wrong(void **state)
+{
+	struct town town;
+	(void)state;
+	build(&town);
+	town.scene.resend_ambiguous = true;
+	const struct mail *mail = three_recipients(&town);
+	unsigned taken = carry(&town, mail, NULL, TWICE);
+	for (unsigned i = 0; i < 2; i++)
+		ledger_carried(town.ledger, mail->number, 1);
+	ledger_answered(town.ledger, mail->number, 1, taken + 1);
+	assert_false(town.world.failed);
+	ledger_answered(town.ledger, mail->number, 1, taken);
+	assert_string_equal(town.world.check, "doubled");
 	raze(&town);
 }
 
@@ -313,14 +399,17 @@ static void a_final_crlf_may_be_added_to_what_has_none(void **state)
 	struct town town;
 	const struct mail *mail;
 	(void)state;
-	build(&town);
-	do
-		mail = ledger_mail(town.ledger, &town.rng, MAIL_PLAIN, true);
-	while (mail->body.len < 100 || mail->recipients < 2 ||
-		memcmp(mail->body.at + mail->body.len - 2, "\r\n", 2) == 0);
-	carry(&town, mail, NULL, OCTET_ADDED);
-	assert_false(town.world.failed);
-	raze(&town);
+	for (unsigned chunked = 0; chunked < 2; chunked++) {
+		build(&town);
+		town.chunked = chunked;
+		do
+			mail = ledger_mail(town.ledger, &town.rng, MAIL_PLAIN, true);
+		while (mail->body.len < 100 || mail->recipients < 2 ||
+			memcmp(mail->body.at + mail->body.len - 2, "\r\n", 2) == 0);
+		carry(&town, mail, NULL, OCTET_ADDED);
+		assert_int_equal(town.world.failed, chunked);
+		raze(&town);
+	}
 }
 
 /* ---- what the messages are like ---- */
@@ -379,8 +468,11 @@ int main(void)
 		cmocka_unit_test(wrong_relays_are_caught),
 		cmocka_unit_test(a_double_with_a_doubt_is_right),
 		cmocka_unit_test(a_doubt_must_be_counted),
+		cmocka_unit_test(a_doubt_needs_a_cause),
+		cmocka_unit_test(the_books_have_an_upper_side),
 		cmocka_unit_test(a_recipient_accepted_too_late_is_missed),
 		cmocka_unit_test(resending_may_double_an_attempt),
+		cmocka_unit_test(resending_after_a_yes_was_heard_is_wrong),
 		cmocka_unit_test(a_final_crlf_may_be_added_to_what_has_none),
 		cmocka_unit_test(bodies_are_sound_and_hard),
 		cmocka_unit_test(addresses_go_there_and_back),

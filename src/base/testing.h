@@ -20,6 +20,9 @@
 	X(shortcut_421, "an ambiguous end is told as a definite 451")                              \
 	X(replay_after_end, "a message whose end went unanswered is offered elsewhere")            \
 	X(gap_not_counted, "a message that is ended and unanswered is not counted as such")        \
+	X(needless_doubt, "a server's yes to a message for several is told as doubtful")           \
+	X(counted_twice, "a message that was accepted is counted as two")                          \
+	X(counted_ambiguous, "a message that was accepted is counted as ambiguous")                \
 	X(end_before_rcpt, "in a replay the end of data doesn't wait for every RCPT's reply")      \
 	X(recipient_added, "in a replay a refused recipient is offered again")                     \
 	X(unheard_reset, "a transaction that was given up is not cleared by RSET")                 \

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#include "base/testing.h"
+
 static bool quotes(struct span text, struct span part)
 {
 	for (size_t i = 0; part.len > 0 && i + part.len <= text.len; i++)
@@ -148,6 +150,9 @@ void attempt_reply(void *arg, const struct smtp_client_event *event)
 			session_flow(session);
 			break;
 		}
-		transaction_verdict(session, row, &event->reply);
+		if (PLANTED(needless_doubt) && row->action == COMMIT_ACCEPT && tx->recipients > 1)
+			attempt_leave_unheard(session);
+		else
+			transaction_verdict(session, row, &event->reply);
 	}
 }

@@ -175,6 +175,10 @@ void transaction_finish(struct session *session, enum smtp_own own, const char *
 	KILL_POINT("verdict: told");
 	/* The gap closes in reset(): who dies before it is counted leaves it in the books. */
 	conclude_attempt(tx, session);
+	if (PLANTED(counted_ambiguous) && accepted)
+		set_outcome(tx, "ambiguous", M_LISTENER_ambiguous);
+	if (PLANTED(counted_twice) && accepted)
+		account_count(session, M_LISTENER_accepted, 1);
 	if (!tx->outcome && accepted && gone)
 		set_outcome(tx, "accepted-unheard", M_LISTENER_accepted_unheard);
 	else if (!tx->outcome && accepted)

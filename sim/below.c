@@ -73,7 +73,7 @@ static void scene_of(const struct dialogue *dialogue, uint64_t seed, struct scen
 struct below_case {
 	const struct dialogue *dialogue;
 	enum scene_below below;
-	bool control;
+	unsigned worker; /* 0: control */
 	uint64_t n, stride;
 };
 
@@ -84,7 +84,7 @@ static void change(struct scene *scene, const void *arg)
 	uint64_t nth = scene->seed;
 	scene_of(below->dialogue, below->n, scene);
 	scene->below = below->below;
-	scene->below_control = below->control;
+	scene->below_worker = below->worker;
 	scene->below_n = nth * below->stride;
 }
 
@@ -122,7 +122,7 @@ static bool run_case(const struct below_case *below, unsigned jobs, uint64_t *wo
 		return true;
 	printf("FAILED: %s, %s %" PRIu64 " of %s fails: %s: %s\n", below->dialogue->name,
 		below->below == BELOW_CALL ? "call" : "allocation",
-		result.failed_seed * below->stride, below->control ? "control" : "the worker",
+		result.failed_seed * below->stride, below->worker ? "a worker" : "control",
 		result.sums.check, result.sums.words);
 	return false;
 }
@@ -135,9 +135,9 @@ int below_run(uint64_t seed, unsigned stride, unsigned jobs)
 	for (int i = 0; i < DIALOGUES; i++) {
 		uint64_t worlds[2] = {0};
 		for (int below = BELOW_ALLOCATION; below <= BELOW_CALL; below++) {
-			for (int control = 0; control < 2; control++) {
+			for (unsigned worker = 0; worker <= dialogues[i].workers; worker++) {
 				struct below_case one = {&dialogues[i], (enum scene_below)below,
-					control, seed, stride};
+					worker, seed, stride};
 				if (!run_case(&one, jobs, &worlds[below - BELOW_ALLOCATION]))
 					failed++;
 			}

@@ -83,8 +83,8 @@ static void below_begin(struct house_child *child)
 {
 	struct house *house = child->house;
 	const struct scene *scene = house->world->scene;
-	enum board_role role = scene->below_control ? ROW_CONTROL : ROW_WORKER;
-	if (scene->below == BELOW_NOTHING || house->below_done || child->role != role)
+	unsigned who = child->role == ROW_CONTROL ? 0 : child->index + 1;
+	if (scene->below == BELOW_NOTHING || house->below_done || who != scene->below_worker)
 		return;
 	house->below = child;
 	house->below_done = true;

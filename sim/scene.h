@@ -28,9 +28,10 @@ struct scene {
 	bool named_servers; /* by host name rather than address */
 	bool resend_ambiguous;
 	bool checks; /* health checks, of some kind */
-	/* A fault from below: the `below_n`-th of its kind in the first worker, or in control. */
+	/* A fault from below: the `below_n`-th of its kind in the `below_worker`-th worker of the
+	 * first generation, from 1; 0: in control. */
 	enum scene_below { BELOW_NOTHING, BELOW_ALLOCATION, BELOW_CALL } below;
-	bool below_control;
+	unsigned below_worker;
 	uint64_t below_n;   /* 0: none fails, they are counted */
 	int64_t calm_after; /* from the beginning: no more faults */
 };

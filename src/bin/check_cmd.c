@@ -73,6 +73,11 @@ static void print_listener(const struct conf_block *block)
 		printf("%s%s/%u", i ? ", " : "", text, edge->relay_from.at[i].bits);
 	}
 	printf("\n");
+	for (size_t i = 0; i < edge->proxy_from.count; i++) {
+		addr_text(&edge->proxy_from.at[i].base, text);
+		printf("%s%s/%u%s", i ? ", " : "    believes the PROXY headers of: ", text,
+			edge->proxy_from.at[i].bits, i + 1 == edge->proxy_from.count ? "\n" : "");
+	}
 	print_words("takes mail from anybody for: ",
 		edge->relay_to.count == 0 && !edge->relay_to.words, "no domain");
 	if (edge->relay_to.words)

@@ -125,8 +125,8 @@ static void process(const json_t *line, struct buf *into)
 static void other(const json_t *line, struct buf *into)
 {
 	buf_addf(into, "%-10s", text_of(line, LOG_event));
-	static const enum log_field told[] = {LOG_session, LOG_client, LOG_listener, LOG_pool,
-		LOG_server, LOG_state, LOG_reason, LOG_reply};
+	static const enum log_field told[] = {LOG_session, LOG_client, LOG_proxy, LOG_listener,
+		LOG_pool, LOG_server, LOG_state, LOG_reason, LOG_reply};
 	for (unsigned i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
 		if (has(line, told[i]))
 			buf_addf(into, " %s", text_of(line, told[i]));

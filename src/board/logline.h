@@ -42,6 +42,7 @@
 	FIELD(message_id, TEXT, "The Message-ID header of the mail, if there is one near the top") \
 	FIELD(listener, TEXT, "The listener that the client connected to")                         \
 	FIELD(client, TEXT, "The client's address")                                                \
+	FIELD(proxy, TEXT, "The proxy that the client came through, if there is one")              \
 	FIELD(local, TEXT, "The address of ours that the client connected to")                     \
 	FIELD(helo, TEXT, "The name the client gave in EHLO or HELO")                              \
 	FIELD(sender, TEXT, "The domain of the envelope sender (the address by log-addresses)")    \

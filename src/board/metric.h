@@ -30,6 +30,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 	METRIC(LISTENER, COUNTER, sessions_opened, "", "Client sessions accepted")                 \
 	METRIC(LISTENER, COUNTER, sessions_refused, "",                                            \
 		"Client connections answered by 421 at a limit")                                   \
+	METRIC(LISTENER, COUNTER, sessions_proxied, "",                                            \
+		"Client sessions that came through a proxy and its PROXY header")                  \
+	METRIC(LISTENER, COUNTER, proxy_refused, "",                                               \
+		"Connections of proxies closed for want of a good PROXY header")                   \
 	METRIC(LISTENER, COUNTER, commands, "", "Commands read from clients")                      \
 	METRIC(LISTENER, COUNTER, protocol_errors, "", "Commands answered by 5yz of our own")      \
 	METRIC(LISTENER, COUNTER, relay_denied, "", "Recipients refused by relay control")         \

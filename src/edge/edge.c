@@ -28,6 +28,17 @@ static const struct conf_directive rows[] = {
 			"the decision to the servers; not with `pass-client none`, since they "
 			"would take every client for this machine.",
 		.example = "relay-to example.com .lists.example.com;"},
+	{"proxy-from", CONF_NETWORK, offsetof(struct edge_settings, proxy_from),
+		.flags = CONF_LIST | CONF_FILE | CONF_REPEATABLE,
+		.help = "Proxies in front of this listener. Their connections must begin with a "
+			"PROXY header (version 1 or 2), and the client it names is the client for "
+			"relay-from, limits, balancing and log; without one they are closed. From "
+			"elsewhere a PROXY header ends the session. None by default.",
+		.example = "proxy-from 10.0.0.5 10.0.0.6;"},
+	{"proxy-timeout", CONF_DURATION, offsetof(struct edge_settings, proxy_timeout),
+		.fallback = "5s", .min = SECOND / 10, .max = MINUTE,
+		.help = "The PROXY header must come within this time; the banner waits for it.",
+		.example = "proxy-timeout 3s;"},
 	{"max-sessions", CONF_INT, offsetof(struct edge_settings, max_sessions), .fallback = "5000",
 		.min = 1, .max = 1000000,
 		.help = "Sessions open at once on this listener, over all workers, give or take "
@@ -41,20 +52,31 @@ static const struct conf_directive rows[] = {
 		.example = "max-sessions-per-client 50;"},
 };
 
+/* Trust in more of the internet than anybody owns. */
+static void check_trust(const struct conf_networks *networks, const char *name, const char *hint,
+	struct conf_report *report)
+{
+	for (size_t i = 0; i < networks->count; i++) {
+		const struct network *network = &networks->at[i];
+		if (network_is_private(network) ||
+			network->bits >= (network->base.family == ADDR_IP4 ? 16u : 32u))
+			continue;
+		conf_report_error(
+			report, networks->places[i], "%s covers public address space", name);
+		conf_report_hint(report, "%s", hint);
+	}
+}
+
 static void check(const struct conf_block *block, const void *values, struct conf_report *report)
 {
 	const struct edge_settings *settings = values;
-	for (size_t i = 0; i < settings->relay_from.count; i++) {
-		if (network_is_private(&settings->relay_from.at[i]))
-			continue;
-		if (settings->relay_from.at[i].bits <
-			(settings->relay_from.at[i].base.family == ADDR_IP4 ? 16u : 32u)) {
-			conf_report_error(report, settings->relay_from.places[i],
-				"relay-from covers public address space");
-			conf_report_hint(report, "name the networks of your own clients; a wider "
-						 "one makes an open relay");
-		}
-	}
+	check_trust(&settings->relay_from, "relay-from",
+		"name the networks of your own clients; a wider one makes an open relay", report);
+	check_trust(&settings->proxy_from, "proxy-from",
+		"name your own proxies; whoever is in it may say that it is any client", report);
+	if (settings->proxy_from.count == 0 && conf_written(block, "proxy-timeout"))
+		conf_report_warning(report, conf_place(block, "proxy-timeout"),
+			"without proxy-from nobody sends a PROXY header");
 	if ((settings->relay_to.words & ANY_RECIPIENT) && settings->relay_to.count > 0)
 		conf_report_warning(report, conf_place(block, "relay-to"),
 			"any-recipient makes the domains beside it superfluous");
@@ -118,21 +140,23 @@ static struct visitor **find(struct edge *edge, const struct addr *addr)
 	return link;
 }
 
-enum edge_answer edge_admit(struct edge *edge, const struct edge_settings *settings,
-	const struct addr *peer, int64_t open)
+bool edge_room(const struct edge *edge, const struct edge_settings *settings, int64_t open)
 {
-	if (open >= settings->max_sessions ||
-		sys_sockets(edge->sys) + SPARE_SOCKETS > sys_sockets_limit(edge->sys))
-		return EDGE_TOO_MANY;
+	return open < settings->max_sessions &&
+	       sys_sockets(edge->sys) + SPARE_SOCKETS <= sys_sockets_limit(edge->sys);
+}
+
+bool edge_enter(struct edge *edge, const struct edge_settings *settings, const struct addr *peer)
+{
 	struct visitor **link = find(edge, peer);
 	if (*link && (*link)->sessions >= settings->max_sessions_per_client)
-		return EDGE_TOO_MANY_HERE;
+		return false;
 	if (!*link) {
 		*link = mem_new(sizeof **link);
 		(*link)->addr = *peer;
 	}
 	(*link)->sessions++;
-	return EDGE_WELCOME;
+	return true;
 }
 
 void edge_leave(struct edge *edge, const struct addr *peer)
@@ -146,12 +170,22 @@ void edge_leave(struct edge *edge, const struct addr *peer)
 
 /* ---- relay control ---- */
 
-bool edge_trusted(const struct edge_settings *settings, const struct addr *peer)
+static bool any_has(const struct conf_networks *networks, const struct addr *peer)
 {
-	for (size_t i = 0; i < settings->relay_from.count; i++)
-		if (network_has(&settings->relay_from.at[i], peer))
+	for (size_t i = 0; i < networks->count; i++)
+		if (network_has(&networks->at[i], peer))
 			return true;
 	return false;
+}
+
+bool edge_is_proxy(const struct edge_settings *settings, const struct addr *peer)
+{
+	return any_has(&settings->proxy_from, peer);
+}
+
+bool edge_trusted(const struct edge_settings *settings, const struct addr *peer)
+{
+	return any_has(&settings->relay_from, peer);
 }
 
 bool edge_may_relay(const struct edge_settings *settings, bool trusted, const struct smtp_path *to)

@@ -14,6 +14,8 @@
 struct edge_settings {
 	struct conf_networks relay_from; /* clients that may send anywhere; default nobody */
 	struct conf_domains relay_to;    /* domains that anybody may send to; default none */
+	struct conf_networks proxy_from; /* proxies that say who the client is; default none */
+	int64_t proxy_timeout;           /* for their header */
 	int64_t max_sessions;            /* of this listener, over all workers */
 	int64_t max_sessions_per_client; /* from one address, per worker */
 };
@@ -26,16 +28,14 @@ struct edge;
 struct edge *edge_new(struct sys *sys);
 void edge_free(struct edge **edge);
 
-enum edge_answer {
-	EDGE_WELCOME,       /* counted; edge_leave() at its end */
-	EDGE_TOO_MANY,      /* sessions, or descriptors, in all */
-	EDGE_TOO_MANY_HERE, /* from this address */
-};
-/* `open`: sessions of the listener over all workers, without this one. */
-enum edge_answer edge_admit(struct edge *edge, const struct edge_settings *settings,
-	const struct addr *peer, int64_t open);
+/* Whether one more fits.  `open`: sessions of the listener over all workers, without this one. */
+bool edge_room(const struct edge *edge, const struct edge_settings *settings, int64_t open);
+/* False: too many from this address.  Else it is counted, until edge_leave(). */
+bool edge_enter(struct edge *edge, const struct edge_settings *settings, const struct addr *peer);
 void edge_leave(struct edge *edge, const struct addr *peer);
 
+/* A proxy in proxy-from: its connections begin with a PROXY header. */
+bool edge_is_proxy(const struct edge_settings *settings, const struct addr *peer);
 /* A client in relay-from. */
 bool edge_trusted(const struct edge_settings *settings, const struct addr *peer);
 /*

@@ -174,6 +174,7 @@ void account_transaction(struct session *session)
 	log_string(&line, LOG_message_id, tx->message_id);
 	log_string(&line, LOG_listener, session->listener->name);
 	log_string(&line, LOG_client, session->peer_text);
+	log_string(&line, LOG_proxy, session->proxy_text);
 	log_string(&line, LOG_local, session->local_text);
 	log_string(&line, LOG_helo, session->name);
 	log_text(&line, LOG_sender,
@@ -216,6 +217,7 @@ void account_session(struct session *session, const char *reason)
 	begin(session, &line, LOG_EVENT_session);
 	log_string(&line, LOG_listener, session->listener->name);
 	log_string(&line, LOG_client, session->peer_text);
+	log_string(&line, LOG_proxy, session->proxy_text);
 	log_string(&line, LOG_helo, session->name);
 	log_string(&line, LOG_reason, reason);
 	log_end(&line, session->relay->world.board, session->relay->world.row);
@@ -223,30 +225,68 @@ void account_session(struct session *session, const char *reason)
 
 #define TURNED_EVERY SECOND /* a flood is no flood of lines */
 
-void account_turned_away(
-	struct relay *relay, struct listener *listener, const struct addr *peer, const char *reason)
+static void log_stranger(struct relay *relay, const struct listener *listener,
+	const struct addr *client, const struct addr *proxy, const char *reason, const char *text)
 {
-	const struct relay_world *world = &relay->world;
-	int64_t now = net_now(world->loop);
 	struct log_line line;
-	char client[ADDR_TEXT], text[64] = "";
-
-	board_add(world->board, world->row, listener->column, M_LISTENER_sessions_refused, 1);
-	listener->turned++;
-	if (now < listener->turned_next)
-		return;
-	if (listener->turned > 1)
-		snprintf(text, sizeof text, "and %u more since the last such line",
-			listener->turned - 1);
-	listener->turned_next = now + TURNED_EVERY;
-	listener->turned = 0;
-	addr_text(peer, client);
-	log_begin(&line, &relay->line, sys_wall(net_sys(world->loop)), LOG_EVENT_session);
+	char address[ADDR_TEXT];
+	log_begin(&line, &relay->line, sys_wall(net_sys(relay->world.loop)), LOG_EVENT_session);
 	log_string(&line, LOG_listener, listener->name);
-	log_string(&line, LOG_client, client);
+	if (client) {
+		addr_text(client, address);
+		log_string(&line, LOG_client, address);
+	}
+	if (proxy->family != ADDR_NONE) {
+		addr_text(proxy, address);
+		log_string(&line, LOG_proxy, address);
+	}
 	log_string(&line, LOG_reason, reason);
 	log_string(&line, LOG_text, text);
-	log_end(&line, world->board, world->row);
+	log_end(&line, relay->world.board, relay->world.row);
+}
+
+/* Whether it is time for a line; then how many have gone without one. */
+static bool line_is_due(int64_t now, int64_t *next, unsigned *untold, unsigned *more_r)
+{
+	++*untold;
+	if (now < *next)
+		return false;
+	*more_r = *untold - 1;
+	*next = now + TURNED_EVERY;
+	*untold = 0;
+	return true;
+}
+
+void account_turned_away(struct relay *relay, struct listener *listener, const struct addr *peer,
+	const struct addr *proxy, const char *reason)
+{
+	const struct relay_world *world = &relay->world;
+	unsigned more;
+	char text[64] = "";
+
+	board_add(world->board, world->row, listener->column, M_LISTENER_sessions_refused, 1);
+	if (!line_is_due(net_now(world->loop), &listener->turned_next, &listener->turned, &more))
+		return;
+	if (more > 0)
+		snprintf(text, sizeof text, "and %u more since the last such line", more);
+	log_stranger(relay, listener, peer, proxy, reason, text);
+}
+
+void account_no_header(
+	struct relay *relay, struct listener *listener, const struct addr *proxy, const char *text)
+{
+	const struct relay_world *world = &relay->world;
+	unsigned more;
+	char whole[512];
+
+	board_add(world->board, world->row, listener->column, M_LISTENER_proxy_refused, 1);
+	if (!line_is_due(net_now(world->loop), &listener->flawed_next, &listener->flawed, &more))
+		return;
+	snprintf(whole, sizeof whole, "%s", text);
+	if (more > 0)
+		snprintf(whole, sizeof whole, "%s; and %u more since the last such line", text,
+			more);
+	log_stranger(relay, listener, NULL, proxy, "no PROXY header", whole);
 }
 
 #define ALARM_EVERY (10 * SECOND) /* each attempt meets the same complaint */

@@ -65,7 +65,8 @@ static void sweep(void *arg)
 		if (session->over)
 			session_free(session);
 	}
-	if (relay->draining && relay->session_count > 0)
+	doorway_sweep(relay);
+	if (relay->draining && relay_sessions(relay) > 0)
 		net_timer_set(relay->world.loop, &relay->sweep, now + SWEEP_EVERY);
 }
 
@@ -76,6 +77,7 @@ struct relay *relay_new(const struct relay_world *world)
 	rng_seed(&relay->rng, world->seed);
 	relay->edge = edge_new(net_sys(world->loop));
 	LIST_INIT(&relay->sessions);
+	LIST_INIT(&relay->doorways);
 	net_timer_init(&relay->sweep, sweep, relay);
 	relay->listener =
 		mem_new(conf_count(conf_root(world->conf), "listener") * sizeof *relay->listener);
@@ -92,9 +94,20 @@ static struct listener *find_listener(struct relay *relay, const char *name)
 	return NULL; /* unreachable: asserted */
 }
 
+/* The same where a PROXY header was read before. */
+static void turn_away_stream(struct relay *relay, struct arrival *arrival)
+{
+	struct chain chain;
+	chain_init(&chain, net_chunks(relay->world.loop));
+	chain_add_copy(&chain, relay->reply.at, relay->reply.len);
+	net_push(arrival->stream, &chain);
+	net_close(&arrival->stream, NET_CLOSE_FLUSHED);
+	chunk_unref(&arrival->unread);
+}
+
 /* One line and out: no session is made for it. */
 static void turn_away(
-	struct relay *relay, struct listener *listener, struct sys_sock *sock, enum smtp_own own)
+	struct relay *relay, struct listener *listener, struct arrival *arrival, enum smtp_own own)
 {
 	struct smtp_reply reply;
 	size_t sent;
@@ -102,11 +115,26 @@ static void turn_away(
 	board_add(relay->world.board, relay->world.row, listener->column, M_LISTENER_sessions, -1);
 	buf_reset(&relay->reply);
 	smtp_own_reply(own, NULL, &relay->reply, &reply);
+	if (!arrival->sock) {
+		turn_away_stream(relay, arrival);
+		return;
+	}
 	struct iovec iov = {.iov_base = relay->reply.at, .iov_len = relay->reply.len};
 	/* The socket is new, so its buffer is empty and takes the line; if not, nobody waits for
 	 * it. */
-	(void)sys_sendv(sock, &iov, 1, &sent, &err);
-	sys_close(&sock, false);
+	(void)sys_sendv(arrival->sock, &iov, 1, &sent, &err);
+	sys_close(&arrival->sock, false);
+}
+
+void relay_enter(struct relay *relay, struct listener *listener, struct arrival *arrival)
+{
+	if (edge_enter(relay->edge, listener->edge, &arrival->client)) {
+		session_open(relay, listener, arrival);
+		return;
+	}
+	account_turned_away(relay, listener, &arrival->client, &arrival->proxy,
+		"too many sessions from the address");
+	turn_away(relay, listener, arrival, SMTP_OWN_TOO_MANY_FROM_YOU);
 }
 
 void relay_accept(struct relay *relay, const char *name, struct sys_sock *sock,
@@ -119,18 +147,14 @@ void relay_accept(struct relay *relay, const char *name, struct sys_sock *sock,
 			       M_LISTENER_sessions, 1) -
 		       1;
 	KILL_POINT("session: counted, not admitted");
-	switch (edge_admit(relay->edge, listener->edge, peer, open)) {
-	case EDGE_WELCOME:
-		session_open(relay, listener, sock, peer, local);
-		break;
-	case EDGE_TOO_MANY:
-		account_turned_away(relay, listener, peer, "too many sessions");
-		turn_away(relay, listener, sock, SMTP_OWN_TOO_MANY_SESSIONS);
-		break;
-	case EDGE_TOO_MANY_HERE:
-		account_turned_away(relay, listener, peer, "too many sessions from the address");
-		turn_away(relay, listener, sock, SMTP_OWN_TOO_MANY_FROM_YOU);
-		break;
+	struct arrival arrival = {.client = *peer, .local = *local, .sock = sock};
+	if (!edge_room(relay->edge, listener->edge, open)) {
+		account_turned_away(relay, listener, peer, &arrival.proxy, "too many sessions");
+		turn_away(relay, listener, &arrival, SMTP_OWN_TOO_MANY_SESSIONS);
+	} else if (edge_is_proxy(listener->edge, peer)) {
+		doorway_open(relay, listener, sock, peer, local);
+	} else {
+		relay_enter(relay, listener, &arrival);
 	}
 }
 
@@ -143,7 +167,7 @@ void relay_drain(struct relay *relay, int64_t until)
 
 unsigned relay_sessions(const struct relay *relay)
 {
-	return relay->session_count;
+	return relay->session_count + relay->doorway_count;
 }
 
 void relay_free(struct relay **relay_at)
@@ -152,6 +176,7 @@ void relay_free(struct relay **relay_at)
 	if (!relay)
 		return;
 	struct session *session;
+	doorway_cut_all(relay);
 	while ((session = LIST_FIRST(&relay->sessions)))
 		session_cut(session);
 	net_timer_clear(relay->world.loop, &relay->sweep);

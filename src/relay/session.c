@@ -357,26 +357,42 @@ static void name_session(struct session *session)
 		session->id[i] = digits[random & 31];
 }
 
-void session_open(struct relay *relay, struct listener *listener, struct sys_sock *sock,
-	const struct addr *peer, const struct addr *local)
+static void begin_talk(struct session *session, struct arrival *arrival)
+{
+	struct listener *listener = session->listener;
+	const char *hostname = session->relay->world.hostname;
+	if (arrival->sock) {
+		session->talk = talk_server_new(session_loop(session), arrival->sock, hostname,
+			&listener->rules, &listener->times, &ops, session);
+		return;
+	}
+	session->talk = talk_server_take(session_loop(session), arrival->stream, hostname,
+		&listener->rules, &listener->times, &ops, session);
+	talk_server_unread(session->talk, &arrival->unread, arrival->unread_at);
+}
+
+void session_open(struct relay *relay, struct listener *listener, struct arrival *arrival)
 {
 	struct session *session = mem_new(sizeof *session);
 	session->relay = relay;
 	session->listener = listener;
-	session->peer = *peer;
-	session->local = *local;
-	addr_text(peer, session->peer_text);
-	addr_text_port(local, session->local_text);
+	session->peer = arrival->client;
+	session->local = arrival->local;
+	addr_text(&arrival->client, session->peer_text);
+	addr_text_port(&arrival->local, session->local_text);
+	if (arrival->proxy.family != ADDR_NONE)
+		addr_text(&arrival->proxy, session->proxy_text);
 	name_session(session);
-	session->trusted = edge_trusted(listener->edge, peer);
+	session->trusted = !arrival->unnamed && edge_trusted(listener->edge, &arrival->client);
 	session->last_active = net_now(relay->world.loop);
 	net_timer_init(&session->slow, unslow, session);
 	transaction_init(session);
-	session->talk = talk_server_new(relay->world.loop, sock, relay->world.hostname,
-		&listener->rules, &listener->times, &ops, session);
+	begin_talk(session, arrival);
 	LIST_INSERT_HEAD(&relay->sessions, session, next);
 	relay->session_count++;
 	account_count(session, M_LISTENER_sessions_opened, 1);
+	if (session->proxy_text[0])
+		account_count(session, M_LISTENER_sessions_proxied, 1);
 }
 
 void session_free(struct session *session)

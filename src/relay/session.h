@@ -1,6 +1,7 @@
 /*
  * Inside the relay: one client's session and its current transaction.
  *
+ *   doorway.c      connections of proxies, until they have said who the client is
  *   session.c      the client's commands, one function a verb
  *   envelope.c     MAIL and RCPT of the message in progress
  *   body.c         its body, up to the end of data
@@ -40,6 +41,8 @@ struct listener {
 	unsigned pools;
 	int64_t turned_next; /* a line on clients turned away at most every TURNED_EVERY */
 	unsigned turned;     /* not told of yet */
+	int64_t flawed_next; /* likewise for what comes instead of a PROXY header */
+	unsigned flawed;
 };
 
 struct relay {
@@ -50,6 +53,8 @@ struct relay {
 	unsigned listeners;
 	LIST_HEAD(, session) sessions;
 	unsigned session_count;
+	LIST_HEAD(, doorway) doorways;
+	unsigned doorway_count;
 	struct net_timer sweep; /* ends idle sessions of a draining worker, frees what is over */
 	bool draining;
 	int64_t drain_until;
@@ -161,17 +166,30 @@ struct transaction {
 	char why[96];
 };
 
+/* Somebody who was let in.  The connection is `sock`, or, where a PROXY header was read from it,
+ * `stream` and what was read behind the header. */
+struct arrival {
+	struct addr client, local;
+	struct addr proxy; /* ADDR_NONE: the client itself has connected */
+	bool unnamed;      /* the proxy doesn't know the client either: in no relay-from */
+	struct sys_sock *sock;
+	struct net_stream *stream;
+	struct chunk *unread;
+	size_t unread_at;
+};
+
 struct session {
 	LIST_ENTRY(session) next;
 	struct relay *relay;
 	struct listener *listener;
 	struct talk_server *talk; /* NULL: the client is gone */
-	struct addr peer, local;
+	struct addr peer, local; /* peer: the client, as a PROXY header names it if there was one */
 	char id[14];
 	char peer_text[ADDR_TEXT], local_text[ADDR_TEXT];
-	char name[256]; /* of EHLO */
-	bool trusted;   /* in relay-from */
-	bool over;      /* to be freed by the sweep */
+	char proxy_text[ADDR_TEXT]; /* empty: none */
+	char name[256];             /* of EHLO */
+	bool trusted;               /* in relay-from */
+	bool over;                  /* to be freed by the sweep */
 	bool closing;
 	uint32_t offered;
 	unsigned errors, idle_commands;
@@ -184,8 +202,7 @@ struct session {
 
 /* ---- session.c ---- */
 /* The caller has counted it in the gauge of open sessions. */
-void session_open(struct relay *relay, struct listener *listener, struct sys_sock *sock,
-	const struct addr *peer, const struct addr *local);
+void session_open(struct relay *relay, struct listener *listener, struct arrival *arrival);
 void session_reply(struct session *session, unsigned slot, const struct smtp_reply *reply);
 void session_own(struct session *session, unsigned slot, enum smtp_own own, const char *argument);
 void session_flow(struct session *session); /* pause or resume reading, as the body's way demands */
@@ -199,6 +216,17 @@ static inline struct net_loop *session_loop(const struct session *session)
 {
 	return session->relay->world.loop;
 }
+
+/* ---- relay.c ---- */
+/* The client is known, and counted in the gauge: a session, or the word that there is none. */
+void relay_enter(struct relay *relay, struct listener *listener, struct arrival *arrival);
+
+/* ---- doorway.c ---- */
+/* Likewise counted. */
+void doorway_open(struct relay *relay, struct listener *listener, struct sys_sock *sock,
+	const struct addr *peer, const struct addr *local);
+void doorway_sweep(struct relay *relay);   /* frees what is over, ends what has drained too long */
+void doorway_cut_all(struct relay *relay); /* the process ends: 421 */
 
 /* ---- envelope.c ---- */
 void transaction_mail(struct session *session, const struct smtp_mail *mail);
@@ -285,9 +313,11 @@ void account_attempt(struct session *session, const struct commit_row *row,
 	const struct talk_end *end, const struct smtp_reply *reply);
 void account_transaction(struct session *session);
 void account_session(struct session *session, const char *reason);
-/* No session was made: a line now and then. */
+/* No session was made: a line now and then.  `proxy` may be of no family. */
 void account_turned_away(struct relay *relay, struct listener *listener, const struct addr *peer,
-	const char *reason);
+	const struct addr *proxy, const char *reason);
+void account_no_header(
+	struct relay *relay, struct listener *listener, const struct addr *proxy, const char *text);
 void account_alarm(
 	struct session *session, const struct commit_row *row, const struct smtp_reply *reply);
 

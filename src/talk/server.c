@@ -374,8 +374,7 @@ static void on_timer(void *arg)
 
 /* ---- what the owner calls ---- */
 
-struct talk_server *talk_server_new(struct net_loop *loop, struct sys_sock *sock,
-	const char *hostname, const struct smtp_server_rules *rules,
+static struct talk_server *begin(struct net_loop *loop, const struct smtp_server_rules *rules,
 	const struct talk_server_times *times, const struct talk_server_ops *ops, void *arg)
 {
 	struct talk_server *talk = mem_new(sizeof(*talk));
@@ -388,10 +387,36 @@ struct talk_server *talk_server_new(struct net_loop *loop, struct sys_sock *sock
 	net_timer_init(&talk->timer, on_timer, talk);
 	net_timer_init(&talk->kick, on_kick, talk);
 	talk->smtp = smtp_server_new(net_chunks(loop), rules);
-	talk->stream = net_adopt(loop, sock, &stream_ops, talk);
+	return talk;
+}
+
+static void greet(struct talk_server *talk, const char *hostname)
+{
 	smtp_server_say(talk->smtp, SMTP_OWN_BANNER, hostname);
 	push(talk);
 	settle(talk);
+}
+
+struct talk_server *talk_server_new(struct net_loop *loop, struct sys_sock *sock,
+	const char *hostname, const struct smtp_server_rules *rules,
+	const struct talk_server_times *times, const struct talk_server_ops *ops, void *arg)
+{
+	struct talk_server *talk = begin(loop, rules, times, ops, arg);
+
+	talk->stream = net_adopt(loop, sock, &stream_ops, talk);
+	greet(talk, hostname);
+	return talk;
+}
+
+struct talk_server *talk_server_take(struct net_loop *loop, struct net_stream *stream,
+	const char *hostname, const struct smtp_server_rules *rules,
+	const struct talk_server_times *times, const struct talk_server_ops *ops, void *arg)
+{
+	struct talk_server *talk = begin(loop, rules, times, ops, arg);
+
+	talk->stream = stream;
+	net_stream_hand_over(stream, &stream_ops, talk);
+	greet(talk, hostname);
 	return talk;
 }
 
@@ -405,6 +430,15 @@ static void resume(struct talk_server *talk)
 {
 	if (!talk->busy && talk->stream)
 		net_timer_set(talk->loop, &talk->kick, net_now(talk->loop));
+}
+
+void talk_server_unread(struct talk_server *talk, struct chunk **chunk, size_t at)
+{
+	assert(!talk->in.chunk);
+	talk->in = (struct talk_input){.chunk = *chunk, .at = at};
+	*chunk = NULL;
+	settle(talk);
+	resume(talk);
 }
 
 /* Inside work() nothing leaves before all that was read is judged: what the client sent before it

@@ -53,6 +53,14 @@ struct talk_server_times {
 struct talk_server *talk_server_new(struct net_loop *loop, struct sys_sock *sock,
 	const char *hostname, const struct smtp_server_rules *rules,
 	const struct talk_server_times *times, const struct talk_server_ops *ops, void *arg);
+/* The same on a stream whose beginning another owner has read; to be called where that owner may
+ * hand it over. */
+struct talk_server *talk_server_take(struct net_loop *loop, struct net_stream *stream,
+	const char *hostname, const struct smtp_server_rules *rules,
+	const struct talk_server_times *times, const struct talk_server_ops *ops, void *arg);
+/* What that owner read too much: the chunk's bytes from `at` on come before all others.  The
+ * reference is moved.  Once, before a callback has come. */
+void talk_server_unread(struct talk_server *talk, struct chunk **chunk, size_t at);
 struct smtp_server *talk_server_smtp(struct talk_server *talk);
 void talk_server_go(struct talk_server *talk); /* replies were given: send them, read on */
 /* Hand what was replied to the kernel now, not at the turn's end. */

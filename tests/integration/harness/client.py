@@ -14,13 +14,16 @@ class Gone(Exception):
 
 class Client:
     """Octets out, replies in.  A reply is (code, text): the lines' texts, divided by newlines.
-    `port`: of this machine, or (address, port)."""
+    `port`: of this machine, or (address, port); `source`: the address to come from; `first`: octets
+    sent before the banner is awaited."""
 
-    def __init__(self, port, patience=30.0, banner=True):
+    def __init__(self, port, patience=30.0, banner=True, source="", first=b""):
         to = port if isinstance(port, tuple) else ("127.0.0.1", port)
-        self.sock = socket.create_connection(to, timeout=patience * SLOW)
+        self.sock = socket.create_connection(to, timeout=patience * SLOW, source_address=(source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest = b""
+        if first:
+            self.send(first)
         self.greeting = self.reply() if banner else None
 
     def __enter__(self):

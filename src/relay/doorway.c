@@ -56,8 +56,7 @@ static void refuse(struct doorway *door, const char *got, enum net_close how)
 static void on_gone(struct doorway *door)
 {
 	if (door->read && door->read->len > 0)
-		refuse(door, "the beginning of one and the end of the connection",
-			NET_CLOSE_NOW);
+		refuse(door, "the beginning of one and the end of the connection", NET_CLOSE_NOW);
 	else
 		shut(door, NET_CLOSE_NOW);
 }
@@ -122,14 +121,8 @@ static void on_readable(void *arg)
 	}
 }
 
-/* Nothing is written from here, so only the connection itself can have failed. */
-static void on_broken(void *arg, int err)
-{
-	(void)err;
-	on_gone(arg);
-}
-
-static const struct net_stream_ops ops = {.readable = on_readable, .broken = on_broken};
+/* Nothing is written from here, so nothing of that can break. */
+static const struct net_stream_ops ops = {.readable = on_readable};
 
 static void on_late(void *arg)
 {

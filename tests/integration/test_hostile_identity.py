@@ -1,5 +1,6 @@
 """Who somebody claims to be, what a message needs, other protocols (items 11 to 20 of docs/catalogue.md),
-as far as Mailweir has them: there is no TLS, AUTH, XCLIENT or PROXY yet, and nothing pretends so.
+as far as Mailweir has them: there is no TLS, AUTH or XCLIENT yet, and nothing pretends so.  PROXY
+headers where they are expected are test_proxy.py's.
 """
 import contextlib
 import socket

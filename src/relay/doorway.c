@@ -199,8 +199,9 @@ void doorway_sweep(struct relay *relay)
 /* No loop will run any more, so what is said goes to the kernel at once. */
 void doorway_cut_all(struct relay *relay)
 {
-	struct doorway *door;
-	while ((door = LIST_FIRST(&relay->doorways))) {
+	struct doorway *door, *next;
+	for (door = LIST_FIRST(&relay->doorways); door; door = next) {
+		next = LIST_NEXT(door, next);
 		if (door->stream) {
 			say_draining(door);
 			net_flush(door->stream);

@@ -56,7 +56,7 @@ static void the_configs_of_the_docs_are_good(void **state)
 {
 	(void)state;
 	assert_int_equal(check_page("README.md"), 2);
-	assert_int_equal(check_page("docs/config.md"), 2);
+	assert_int_equal(check_page("docs/config.md"), 3);
 }
 
 int main(void)

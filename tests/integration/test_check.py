@@ -14,7 +14,7 @@ FIXTURES = ROOT / "tests" / "fixtures" / "check"
 
 
 def check(*arguments, cwd=FIXTURES):
-    return subprocess.run([program(), "check", *arguments], cwd=cwd, capture_output=True, text=True,
+    return subprocess.run([program("fast"), "check", *arguments], cwd=cwd, capture_output=True, text=True,
                           timeout=30, stdin=subprocess.DEVNULL, env=environment())
 
 

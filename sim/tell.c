@@ -363,7 +363,7 @@ static void print_shown(const struct trace *trace, FILE *out)
 		number++;
 		if (number > LINES_MAX / 4 && number <= LINES_MAX / 4 + left_out) {
 			if (number == LINES_MAX / 4 + left_out)
-				fprintf(out, "  (%zu lines)\n", left_out);
+				fprintf(out, "  (%zu lines left out)\n", left_out);
 			continue;
 		}
 		trace_print_entry(&trace->at[i], out);

@@ -173,6 +173,9 @@ void chain_add_cut(struct chain *chain, struct pattern *cuts, const char *at, si
 			chunk_unref(&chunk);
 		if (!chunk)
 			chunk = chunk_new(chain->pool, CHUNK_SMALL);
+		/* Or the next piece doesn't continue the last one. */
+		if (part % 3 == 1 && chunk_tail(chunk) > 1)
+			chunk->at[chunk->len++] = '#';
 		if (part > chunk_tail(chunk))
 			part = chunk_tail(chunk);
 		memcpy(chunk->at + chunk->len, at, part);

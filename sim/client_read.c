@@ -236,7 +236,7 @@ static void judge_words(struct sim_client *client, const struct ask *ask, const 
 {
 	bool yes = reply->code / 100 == 2;
 	int whom;
-	if (!ask->job || ask->job->tricked || (ask->kind != ASK_RCPT && ask->kind != ASK_END))
+	if (!ask->job || ask->job->tricked)
 		return;
 	whom = names_whom(ask, reply);
 	if (whom == NAMES_OTHERS)

@@ -349,7 +349,7 @@ static void hear_data(struct conn *conn)
 		conn_answer(conn, TO_DATA,
 			(unsigned)(line[0] - '0') * 100 + (unsigned)(line[1] - '0') * 10 +
 				(unsigned)(line[2] - '0'),
-			"%s", line + 4);
+			"%s <%.*s>", line + 4, SENDER_ARG(conn));
 	} else if (!conduct(conn, TO_DATA)) {
 		conn_take_data(conn);
 	}

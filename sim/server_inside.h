@@ -116,6 +116,9 @@ struct sim_server {
 	uint64_t sessions, commands;
 };
 
+/* A refusal names whose message it is about, so that a crossed one is seen. */
+#define SENDER_ARG(conn) SPAN_ARG(buf_span(&(conn)->tx.sender))
+
 /* ---- server.c: the life ---- */
 static inline struct world *conn_world(const struct conn *conn)
 {

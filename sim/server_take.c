@@ -36,7 +36,7 @@ static void refuse_end(struct conn *conn)
 		"4.7.1 come back later", "5.3.4 too large for me"};
 	const char *line = words[rng_below(&conn->rng, 4)];
 
-	conn_answer(conn, TO_END, line[0] == '4' ? 450 : 554, "%s", line);
+	conn_answer(conn, TO_END, line[0] == '4' ? 450 : 554, "%s <%.*s>", line, SENDER_ARG(conn));
 }
 
 static void trouble_end(struct conn *conn)
@@ -44,7 +44,8 @@ static void trouble_end(struct conn *conn)
 	static const char *const words[] = {
 		"local error", "4.3.0 queue file write error", "4.3.1 no room", "4.3.2 going down"};
 
-	conn_answer(conn, TO_END, 451, "%s", words[rng_below(&conn->rng, 4)]);
+	conn_answer(
+		conn, TO_END, 451, "%s <%.*s>", words[rng_below(&conn->rng, 4)], SENDER_ARG(conn));
 }
 
 static void judge_message(struct conn *conn)
@@ -118,7 +119,8 @@ static void refuse_early(struct conn *conn)
 	const char *line = words[rng_below(&conn->rng, 4)];
 
 	conn->tx.answered = conn->tx.spoiled = true;
-	conn_answer(conn, TO_CHUNK, line[0] == '4' ? 452 : 554, "%s", line);
+	conn_answer(
+		conn, TO_CHUNK, line[0] == '4' ? 452 : 554, "%s <%.*s>", line, SENDER_ARG(conn));
 	if (conn->say.then == THEN_GO_ON && rng_one_in(&conn->rng, 2))
 		conn->say.then = THEN_CLOSE;
 }
@@ -260,7 +262,8 @@ static void answer_chunk(struct conn *conn)
 		const char *line = words[rng_below(&conn->rng, 4)];
 
 		tx->spoiled = true;
-		conn_answer(conn, asked, line[0] == '4' ? 452 : 554, "%s", line);
+		conn_answer(conn, asked, line[0] == '4' ? 452 : 554, "%s <%.*s>", line,
+			SENDER_ARG(conn));
 	} else {
 		conn_answer(conn, asked, 250, "2.0.0 so far %zu octets", tx->body.len);
 	}

@@ -73,8 +73,7 @@ static void test_moved_later_fires_once_then(void **state)
 	int64_t now = net_now(world.loop);
 	for (int i = 1; i <= 30; i++)
 		net_timer_set(world.loop, &work.timer, now + i * MSEC);
-	world_turn_for(&world, 20 * MSEC);
-	assert_int_equal(work.fired, 0);
+	/* However slow the machine is: not before its last time, and once. */
 	TURN_UNTIL(&world, work.fired > 0);
 	assert_true(work.fired_at >= now + 30 * MSEC);
 	world_turn_for(&world, 10 * MSEC);

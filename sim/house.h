@@ -26,9 +26,9 @@ void house_stop(struct house *house);
 bool house_is_at_rest(const struct house *house);
 bool house_is_gone(const struct house *house); /* the last process has left */
 
-/* The promises that can be looked at from outside: limits, waits without cause, memory.  `whole`:
- * everything, else what is cheap. */
-void house_sweep(struct house *house, bool whole);
+/* The promises that can be looked at from outside, after each step: limits, verdicts, waits without
+ * cause. */
+void house_sweep(struct house *house);
 /* When it is gone: gauges at zero, nothing left behind. */
 void house_check_end(struct house *house);
 

@@ -224,6 +224,7 @@ static void after(struct house_child *child, enum turn result)
 		result = guarded(child, leave) == TURN_DIED ? TURN_DIED : TURN_LEAVES;
 	switch (result) {
 	case TURN_ON:
+		house_check_memory(child);
 		schedule(child);
 		break;
 	case TURN_LEAVES:
@@ -294,6 +295,8 @@ void house_child_start(struct house_child *child)
 	child->silence = (struct silence){0};
 	child->kill_in = 0;
 	child->stopped_until = 0;
+	child->at_rest = 0;
+	child->sockets_most = 0;
 	board_row_order(house->board, child->row, ORDER_RUN);
 	child->heap = sim_heap_new();
 	child->sys = sim_sys_new(&house->box, child->row);

@@ -36,6 +36,8 @@ struct house_child {
 	unsigned kill_in;      /* so many kill points from now it dies; 0: it doesn't */
 	unsigned failures;
 	struct silence silence;
+	size_t at_rest; /* octets that it holds when it begins */
+	unsigned sockets_most;
 };
 
 struct house_verdict {
@@ -101,6 +103,10 @@ void house_child_clear(struct house_child *child);
 bool house_any(const struct house_generation *generation, bool workers_only);
 void house_wake_all(struct house *house);
 void house_order(struct house_generation *generation, enum board_role role, enum board_order order);
+
+/* ---- house_sweep.c ---- */
+/* After each turn. */
+void house_check_memory(struct house_child *child);
 
 /* ---- house_truth.c ---- */
 void house_check_verdicts(struct house *house);

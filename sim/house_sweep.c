@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "net/net.h"
 #include "sim/house_inside.h"
 
 #define WAIT_FOR_PLACE (15 * MSEC)
@@ -11,9 +12,9 @@
 /* As in pool/server.c. */
 #define REGROW    (30 * SECOND)
 #define FULL_REST SECOND
-/* Of a worker at rest; a socket may cost it what the settings allow to be kept. */
-#define HEAP_AT_REST    ((size_t)3 << 20)
-#define HEAP_PER_SOCKET ((size_t)3 << 20)
+/* Octets that a process may hold beside what is on its way. */
+#define HEAP_SLACK      (1024u * 1024)
+#define HEAP_PER_SOCKET (32u * 1024)
 
 /* A process killed inside a claim is counted until its burial. */
 static bool any_unburied(const struct house *house)
@@ -46,22 +47,27 @@ static void check_limits(struct house *house)
 	}
 }
 
-static void check_memory(struct house *house)
+/* What a session may keep for a replay, and what waits in either direction: reading stops when
+ * NET_HIGH is reached, and the last piece comes on top.  Pieces that are done with are kept for the
+ * next, so it is the most sockets it ever had. */
+void house_check_memory(struct house_child *child)
 {
-	HOUSE_EACH_GENERATION(generation, house)
-	{
-		for (unsigned i = 0; i < generation->children; i++) {
-			const struct house_child *child = &generation->child[i];
-			if (!child->sys)
-				continue;
-			size_t bytes = sim_heap_bytes(child->heap);
-			size_t bound = HEAP_AT_REST + HEAP_PER_SOCKET * sys_sockets(child->sys);
-			if (bytes > bound)
-				world_fail(house->world, "memory",
-					"row %d holds %zu octets for %u sockets", child->row, bytes,
-					sys_sockets(child->sys));
-		}
-	}
+	const struct scene *scene = child->house->world->scene;
+	size_t kept = scene->replay_limit < scene->max_size ? scene->replay_limit : scene->max_size;
+	unsigned sockets = sys_sockets(child->sys);
+	size_t bytes = sim_heap_bytes(child->heap);
+	if (child->at_rest == 0)
+		child->at_rest = bytes;
+	if (sockets > child->sockets_most)
+		child->sockets_most = sockets;
+	size_t bound = child->at_rest + HEAP_SLACK +
+		       child->sockets_most * (kept + NET_HIGH + HEAP_PER_SOCKET);
+	if (bytes > bound)
+		world_fail(child->house->world, "memory",
+			"row %d holds %zu octets, it had at most %u sockets (at rest %zu, for each "
+			"%zu)",
+			child->row, bytes, child->sockets_most, child->at_rest,
+			kept + NET_HIGH + HEAP_PER_SOCKET);
 }
 
 /* ---- waits ---- */
@@ -192,13 +198,11 @@ static void check_waits(struct house *house)
 	}
 }
 
-void house_sweep(struct house *house, bool whole)
+void house_sweep(struct house *house)
 {
 	check_limits(house);
 	house_check_verdicts(house);
 	check_waits(house);
-	if (whole)
-		check_memory(house);
 }
 
 /* ---- the end ---- */

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "sim/scene.h"
+
 enum { LINE = 998 }; /* RFC 5322 2.1.1, without CRLF */
 
 void ledger_fill_quarry(struct ledger *ledger)
@@ -95,12 +97,13 @@ static void add_line(struct ledger *ledger, struct rng *rng, struct buf *into)
 }
 
 /* How long it becomes, about. */
-static size_t length(struct rng *rng, unsigned shape)
+static size_t length(struct rng *rng, unsigned shape, bool larger)
 {
+	int64_t most = larger ? 3000000 : 240000;
 	/* Of any order, and above what Mailweir queues for a server that doesn't read. */
 	if (shape & MAIL_LARGE)
-		return (size_t)(rng_one_in(rng, 2) ? rng_skewed(rng, 4000, 240000)
-						   : rng_between(rng, 100000, 240000));
+		return (size_t)(rng_one_in(rng, 2) ? rng_skewed(rng, 4000, most)
+						   : rng_between(rng, 100000, most));
 	if (shape & MAIL_FEW_WORDS)
 		return (size_t)rng_below(rng, 60);
 	return (size_t)rng_skewed(rng, 1, 3000);
@@ -110,7 +113,7 @@ struct span ledger_body(
 	struct ledger *ledger, struct rng *rng, unsigned number, unsigned shape, bool may_lack_crlf)
 {
 	struct buf body = {0};
-	size_t len = length(rng, shape);
+	size_t len = length(rng, shape, ledger->world->scene->max_size > SCENE_SIZE);
 	if (!(shape & MAIL_FEW_WORDS))
 		buf_addf(&body, "Subject: message %u\r\n\r\n", number);
 	while (body.len < len)

@@ -18,7 +18,6 @@
 #define PATIENCE     (6 * HOUR)    /* from the calm until the last client is done */
 #define REST_AFTER   (40 * MINUTE) /* from the last client's end until no session is left */
 #define CLOSED_AFTER (40 * MINUTE) /* from the order to stop until nothing is open */
-enum { SWEEP_EVERY = 1000 };
 
 struct cast {
 	struct world world;
@@ -75,7 +74,7 @@ static void put_clients(struct cast *cast, const struct scene *scene)
 			.mails = scene->mails,
 			.begin = cast->world.now +
 				 rng_skewed(&rng, SECOND, scene->calm_after + SECOND),
-			.max_size = SCENE_MAX_SIZE,
+			.max_size = scene->max_size,
 			.max_recipients = scene->max_recipients,
 		});
 	}
@@ -108,7 +107,7 @@ static void step(struct cast *cast)
 	struct world *world = &cast->world;
 	if (!world_step(world))
 		world_fail(world, "dead", "nothing is to come, and somebody waits");
-	house_sweep(cast->house, world->steps % SWEEP_EVERY == 0);
+	house_sweep(cast->house);
 }
 
 static void live(struct cast *cast, const struct scene *scene)

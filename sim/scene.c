@@ -108,10 +108,29 @@ static void draw_rates(struct scene *scene, struct rng *rng)
 static void draw_limits(struct scene *scene, struct rng *rng)
 {
 	static const unsigned recipients[] = {40, 90, 1000};
+	static const unsigned replay[] = {0, 512, 8 * 1024, 128 * 1024, 1024 * 1024};
+	scene->max_size = SCENE_SIZE;
+	scene->replay_limit = replay[rng_below(rng, 5)];
 	scene->messages_per_connection = (unsigned)rng_skewed(rng, 1, 200);
 	scene->max_recipients = recipients[rng_below(rng, 3)];
 	/* A worker takes no client when fewer than 64 are left for the rest. */
 	scene->descriptors = rng_one_in(rng, 10) ? (unsigned)rng_between(rng, 66, 90) : 1000;
+}
+
+/* Few clients send much to few servers, which often don't read: who kept it all would hold more
+ * than the bound of so few sockets.  Octet by octet it would take too long. */
+static void make_large(struct scene *scene)
+{
+	unsigned mails = scene->mails * scene->clients;
+	scene->clients = scene->clients > 3 ? 3 : scene->clients;
+	scene->mails = (mails + scene->clients - 1) / scene->clients;
+	scene->max_connections = scene->max_connections > 2 ? 2 : scene->max_connections;
+	scene->max_size = SCENE_LARGE_SIZE;
+	scene->replay_limit = scene->replay_limit > 8192 ? 8192 : scene->replay_limit;
+	scene->rate[FAULT_client_large] = 700;
+	scene->rate[FAULT_server_stops_reading] = 1000;
+	scene->rate[FAULT_octets] = scene->rate[FAULT_small_window] = 0;
+	scene->rate[FAULT_client_dribbles] = scene->rate[FAULT_client_slow_reader] = 0;
 }
 
 void scene_draw(struct scene *scene, uint64_t seed, unsigned mails)
@@ -134,6 +153,8 @@ void scene_draw(struct scene *scene, uint64_t seed, unsigned mails)
 	scene->calm_after = rng_skewed(&rng, MINUTE, 20 * MINUTE);
 	draw_rates(scene, &rng);
 	draw_limits(scene, &rng);
+	if (rng_one_in(&rng, 20))
+		make_large(scene);
 }
 
 /* ---- who lives where ---- */
@@ -178,9 +199,8 @@ struct scene_offers scene_offers(const struct scene *scene, unsigned server)
 
 /* ---- the config ---- */
 
-static void add_listener(const struct scene *scene, struct rng *rng, struct buf *into)
+static void add_listener(const struct scene *scene, struct buf *into)
 {
-	static const char *const replay[] = {"0B", "512B", "8KiB", "128KiB", "1MiB"};
 	buf_addf(into, "listener in {\n    bind");
 	for (unsigned i = 0; i < SCENE_LISTENERS; i++) {
 		struct addr addr;
@@ -191,8 +211,8 @@ static void add_listener(const struct scene *scene, struct rng *rng, struct buf 
 	}
 	buf_addf(into, ";\n    relay-from 10.0.0.0/8;\n    send-to main%s;\n",
 		scene->spare ? " spare" : "");
-	buf_addf(into, "    max-size %dKiB;\n    replay-limit %s;\n", SCENE_MAX_SIZE / 1024,
-		replay[rng_below(rng, 5)]);
+	buf_addf(into, "    max-size %uKiB;\n    replay-limit %uB;\n", scene->max_size / 1024,
+		scene->replay_limit);
 	buf_addf(into, "    resend-ambiguous %s;\n", scene->resend_ambiguous ? "yes" : "no");
 	buf_addf(into, "    max-recipients %u;\n}\n", scene->max_recipients);
 }
@@ -250,7 +270,7 @@ void scene_config(const struct scene *scene, unsigned edition, struct buf *into)
 	buf_addf(into, "drain-timeout %ds;\n", (int)rng_skewed(&rng, 5, 660));
 	if (rng_one_in(&rng, 2))
 		buf_addf(into, "state /state;\n");
-	add_listener(scene, &rng, into);
+	add_listener(scene, into);
 	add_pool(scene, &rng, edition, "main", 0, scene->servers - scene->spare, into);
 	if (scene->spare)
 		add_pool(scene, &rng, edition, "spare", scene->servers - scene->spare, scene->spare,

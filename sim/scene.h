@@ -11,7 +11,9 @@
 
 enum { SCENE_CLIENTS = 64, SCENE_SERVERS = 6, SCENE_LISTENERS = 2 };
 
-#define SCENE_MAX_SIZE (256 * 1024) /* of the listeners, octets */
+/* Of a message, octets: what is usually taken, and what in a world of large ones. */
+#define SCENE_SIZE       (256 * 1024)
+#define SCENE_LARGE_SIZE (4 * 1024 * 1024)
 
 struct scene {
 	uint64_t seed;
@@ -24,6 +26,7 @@ struct scene {
 	unsigned max_connections, messages_per_connection; /* of servers */
 	unsigned max_recipients;                           /* of listeners */
 	unsigned descriptors;                              /* that a process may have */
+	unsigned max_size, replay_limit;                   /* of listeners, octets */
 	unsigned spare;     /* so many of the servers, the last ones, are in a pool of their own */
 	bool named_servers; /* by host name rather than address */
 	bool resend_ambiguous;

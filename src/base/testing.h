@@ -39,6 +39,7 @@
 	X(limit_off_by_one, "one connection over max-connections")                                 \
 	X(recipients_unlimited, "max-recipients is forgotten")                                     \
 	X(connection_overused, "messages-per-connection is forgotten")                             \
+	X(no_backpressure, "a client is read however much waits for the server")                   \
 	X(row_not_buried, "a process that dies keeps its places and gauges")                       \
 	X(verdict_lost_on_reload, "a new control takes every server for up")                       \
 	X(log_line_torn, "a log line is shown before it is copied")

@@ -97,6 +97,8 @@ static bool body_is_stuck(const struct session *session)
 		return false; /* it goes nowhere: read it to its end */
 	bool must_wait =
 		tx->octets > (uint64_t)session->listener->settings->replay_limit && !tx->streaming;
+	if (PLANTED(no_backpressure))
+		return must_wait;
 	return must_wait || attempt_backlog(session) > NET_HIGH;
 }
 

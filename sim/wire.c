@@ -80,15 +80,14 @@ static uint64_t way_number(struct wire_net *net, const struct wire_pair *pair)
 	uint64_t hosts = 0;
 	for (int i = 0; i < 4; i++)
 		hosts = hosts << 16 | (uint64_t)pair->client.ip4[i] << 8 | pair->server.ip4[i];
-	struct wire_way *way = net->ways;
-	while (way < net->ways + net->way_count && way->hosts != hosts)
-		way++;
-	if (way == net->ways + net->way_count) {
+	size_t i = 0;
+	while (i < net->way_count && net->ways[i].hosts != hosts)
+		i++;
+	if (i == net->way_count) {
 		net->ways = mem_grow(net->ways, net->way_count + 1, sizeof(*net->ways));
-		way = &net->ways[net->way_count++];
-		*way = (struct wire_way){.hosts = hosts};
+		net->ways[net->way_count++] = (struct wire_way){.hosts = hosts};
 	}
-	return hosts * UINT64_C(0x9e3779b97f4a7c15) + way->connections++;
+	return hosts * UINT64_C(0x9e3779b97f4a7c15) + net->ways[i].connections++;
 }
 
 struct wire_pair *wire_pair_new(

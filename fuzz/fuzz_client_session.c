@@ -119,7 +119,7 @@ static void check_state(struct play *play)
 
 static void command(struct play *play, enum smtp_phase phase, const char *line)
 {
-	if (phase == PHASE_MAIL) {
+	if (phase == PHASE_MAIL || phase == PHASE_RSET) {
 		play->form = NO_BODY;
 		play->body_len = 0;
 	}

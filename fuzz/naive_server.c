@@ -67,7 +67,7 @@ static void see_line(struct naive_server *server, const char *line, size_t len)
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (!is(line, len, words[i].word))
 			continue;
-		if (words[i].ask == ASK_MAIL)
+		if (words[i].ask == ASK_MAIL || words[i].ask == ASK_RSET)
 			server->body_at = server->end_at = NAIVE_NOWHERE;
 		ask(server, words[i].ask, end, end);
 		server->at = end;

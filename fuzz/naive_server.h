@@ -34,7 +34,7 @@ struct naive_server {
 	struct naive_question question[4096];
 	unsigned count;
 	bool in_data;
-	/* of the transaction whose MAIL came last */
+	/* of the transaction whose MAIL, or the RSET before it, came last */
 	size_t body_at; /* octets in front of its body's first */
 	size_t end_at;  /* octets after which an octet of the end is there */
 	size_t lines_at;

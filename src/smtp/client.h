@@ -84,7 +84,7 @@ size_t smtp_client_held(const struct smtp_client *client);
 struct chain *smtp_client_out(struct smtp_client *client);
 /* Tell how many octets of the out chain the kernel has taken, in order. */
 void smtp_client_sent(struct smtp_client *client, size_t taken);
-/* Of the transaction whose MAIL was queued last. */
+/* Of the transaction whose MAIL, or the RSET before it, was queued last. */
 enum smtp_fate smtp_client_fate(const struct smtp_client *client);
 
 /* Next event out of the unread bytes; returns octets eaten. */

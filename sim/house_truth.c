@@ -24,8 +24,10 @@ void house_check_verdicts(struct house *house)
 {
 	for (int column = 0; column < board_columns(house->board); column++) {
 		struct house_verdict *seen = &house->verdict[column];
-		if (board_column_kind(house->board, column) != BOARD_SERVER)
+		if (board_column_kind(house->board, column) != BOARD_SERVER) {
+			*seen = (struct house_verdict){0}; /* another server may get it */
 			continue;
+		}
 		enum server_state state = board_verdict(house->board, column).state;
 		int64_t transitions = board_sum(house->board, column, M_SERVER_transitions);
 		if (state != seen->state && transitions == seen->transitions &&

@@ -165,7 +165,8 @@ static void say_chunk(struct sim_client *client)
 		last = deal->trick == TRICK_OVER_SIZE;
 	snprintf(line, sizeof(line), "BDAT %zu%s\r\n", len, last ? " LAST" : "");
 	say_octets(client, span_of(line));
-	say_octets(client, (struct span){.at = deal->body.at + deal->body_at, .len = len});
+	say_octets(
+		client, (struct span){.at = span_from(deal->body, deal->body_at).at, .len = len});
 	deal->body_at += len;
 	if (last)
 		expect_end(client);

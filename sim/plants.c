@@ -46,11 +46,12 @@ int plants_run(const struct campaign *wanted)
 			campaign.messages = MESSAGES_MAX;
 		testing.plant = (enum plant)(i + 1);
 		campaign_run(&campaign, &result);
-		missed += !result.sums.failed;
+		/* A slow machine has caught nothing. */
+		bool caught = result.sums.failed && strcmp(result.sums.check, "too-slow") != 0;
+		missed += !caught;
 		printf("%-22s %-18s %8" PRIu64 " %10" PRIu64 "  %.80s\n", plants[i].name,
-			result.sums.failed ? result.sums.check : "MISSED",
-			result.worlds + result.sums.crashed, result.sums.ledger.mails,
-			result.sums.failed ? result.sums.words : plants[i].text);
+			caught ? result.sums.check : "MISSED", result.worlds + result.sums.crashed,
+			result.sums.ledger.mails, caught ? result.sums.words : plants[i].text);
 	}
 	testing.plant = (enum plant)0;
 	printf("%d planted defects, %u missed\n", PLANTS, missed);

@@ -15,6 +15,9 @@
 /* Octets that a process may hold beside what is on its way. */
 #define HEAP_SLACK      (1024u * 1024)
 #define HEAP_PER_SOCKET (32u * 1024)
+/* Replies that wait for a client: as many as it asked in one write, each as long as a server may
+ * make it (measured: 132 recipients and 100 lines each are 1.3 MB). */
+#define HEAP_OF_REPLIES (4u * 1024 * 1024)
 
 /* A process killed inside a claim is counted until its burial. */
 static bool any_unburied(const struct house *house)
@@ -60,7 +63,10 @@ void house_check_memory(struct house_child *child)
 		child->at_rest = bytes;
 	if (sockets > child->sockets_most)
 		child->sockets_most = sockets;
-	size_t bound = child->at_rest + HEAP_SLACK +
+	bool many_long_replies = scene->rate[FAULT_client_many_recipients] > 0 &&
+				 (scene->rate[FAULT_server_multiline] > 0 ||
+					 scene->rate[FAULT_server_long_line] > 0);
+	size_t bound = child->at_rest + HEAP_SLACK + (many_long_replies ? HEAP_OF_REPLIES : 0) +
 		       child->sockets_most * (kept + NET_HIGH + HEAP_PER_SOCKET);
 	if (bytes > bound)
 		world_fail(child->house->world, "memory",

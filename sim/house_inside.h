@@ -47,10 +47,11 @@ struct house_verdict {
 
 /* A pool's oldest waiter. */
 struct house_wait {
-	uint64_t ticket; /* 0: nobody waits */
-	int64_t since;   /* nothing is in its way; 0: something is */
-	bool by_place;   /* what was in its way was that places were taken */
-	uint64_t state;  /* of its servers, but for their places: any change makes another */
+	uint64_t ticket;      /* 0: nobody waits */
+	int64_t since;        /* nothing is in its way; 0: something is */
+	bool by_place;        /* what was in its way was that places were taken */
+	uint64_t state;       /* of its servers, but for their places: any change makes another */
+	uint64_t late_ticket; /* was late already */
 };
 
 enum house_phase { HOUSE_STARTING, HOUSE_CURRENT, HOUSE_DRAINING };
@@ -88,6 +89,7 @@ struct house {
 	bool below_done;
 	uint64_t below_count;
 	struct house_wait wait[BOARD_COLUMNS];
+	unsigned late_waits;                         /* until the tick */
 	uint64_t waits_seen, waits_excused;          /* looks at the queues */
 	struct house_verdict verdict[BOARD_COLUMNS]; /* as seen last */
 };

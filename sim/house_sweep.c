@@ -7,8 +7,12 @@
 #include "net/net.h"
 #include "sim/house_inside.h"
 
+/* The tick of 20 ms heals a wake that is lost: once or twice in a world a waiter may be overtaken,
+ * a third time is a wake that never comes. */
 #define WAIT_FOR_PLACE (15 * MSEC)
-#define WAIT_FOR_ELSE  (200 * MSEC)
+#define WAIT_FOR_TICK  (60 * MSEC)
+enum { WAITS_FOR_TICK = 2 };
+#define WAIT_FOR_ELSE (200 * MSEC)
 /* As in pool/server.c. */
 #define REGROW    (30 * SECOND)
 #define FULL_REST SECOND
@@ -190,7 +194,13 @@ static void check_wait(struct house *house, int pool)
 	}
 	if (wait->since == 0)
 		wait->since = now;
-	if (now - wait->since > (wait->by_place ? WAIT_FOR_PLACE : WAIT_FOR_ELSE))
+	bool late = now - wait->since > (wait->by_place ? WAIT_FOR_PLACE : WAIT_FOR_ELSE);
+	if (late && wait->by_place && wait->late_ticket != ticket) {
+		wait->late_ticket = ticket;
+		house->late_waits++;
+	}
+	if (late && (!wait->by_place || house->late_waits > WAITS_FOR_TICK ||
+			    now - wait->since > WAIT_FOR_TICK))
 		world_fail(house->world, "lost-wakeup",
 			"row %d waits for a place in %s, and for %d ms there has been one", row,
 			board_column_name(house->board, pool), (int)((now - wait->since) / MSEC));

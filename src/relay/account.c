@@ -84,11 +84,10 @@ void account_attempt(struct session *session, const struct commit_row *row,
 		snprintf(tx->queue_id, sizeof tx->queue_id, "%.*s", SPAN_ARG(id));
 	}
 	addr_text_port(talk_client_peer(attempt->loan->talk), address);
-	bool ended = attempt->end_sent && smtp_client_fate(attempt_smtp(attempt)) == FATE_ENDED;
-	tx->phase = ended                    ? "end"
-		    : attempt->body_begun    ? "body"
-		    : attempt->mail_answered ? "rcpt"
-					     : "mail";
+	tx->phase = transaction_ended(session) ? "end"
+		    : attempt->body_begun      ? "body"
+		    : attempt->mail_answered   ? "rcpt"
+					       : "mail";
 	begin(session, &line, LOG_EVENT_attempt);
 	log_int(&line, LOG_transaction, tx->number);
 	log_int(&line, LOG_attempt, tx->attempts);

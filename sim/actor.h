@@ -53,7 +53,5 @@ struct sim_server *sim_server_new(const struct sim_server_setup *setup);
 void sim_server_free(struct sim_server **server);
 uint64_t sim_server_sessions(const struct sim_server *server);
 uint64_t sim_server_commands(const struct sim_server *server);
-/* Connections whose other end is still held by a process. */
-unsigned sim_server_open(const struct sim_server *server);
 
 #endif

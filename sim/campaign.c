@@ -106,11 +106,6 @@ static void start(const struct campaign *campaign, struct shared *shared, unsign
 	shared->job[number].pid = pid;
 }
 
-static void note_crash(struct job *job, int status)
-{
-	run_note_crash(&job->sums, status, WORLD_SECONDS_MAX);
-}
-
 static void show_progress(const struct campaign *campaign, const struct shared *shared)
 {
 	uint64_t mails = 0, worlds = 0;
@@ -138,7 +133,7 @@ static void wait_for(const struct campaign *campaign, struct shared *shared)
 				continue;
 			left--;
 			if (status != 0) {
-				note_crash(&shared->job[i], status);
+				run_note_crash(&shared->job[i].sums, status, WORLD_SECONDS_MAX);
 				shared->stop = 1;
 			}
 		}

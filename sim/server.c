@@ -329,8 +329,3 @@ uint64_t sim_server_commands(const struct sim_server *server)
 {
 	return server->commands;
 }
-
-unsigned sim_server_open(const struct sim_server *server)
-{
-	return wire_open_to(server->setup.net, &server->setup.at);
-}
